@@ -1,0 +1,23 @@
+//! The rules of `inactive_session_timeout`, as plain functions of values.
+//!
+//! Nothing here knows PostgreSQL, reads a clock or does any I/O: time, rows and texts are handed in, decisions come
+//! back. The extension's library converts at the border (see the root package), the tests here need no server.
+//!
+//! | module | what it decides |
+//! | --- | --- |
+//! | [`digest`] | the name under which a session is known |
+//! | [`params`] | the parameters: keys, defaults, what is refused |
+//! | [`span`] | how a time parameter's text is read |
+//! | [`time`] | points in time, saturating arithmetic |
+//! | [`url`] | which URLs are ignored |
+//! | [`verdict`] | what a check answers |
+//! | [`event`] | what is told of a session that ended |
+#![forbid(unsafe_code)]
+
+pub mod digest;
+pub mod event;
+pub mod params;
+pub mod span;
+pub mod time;
+pub mod url;
+pub mod verdict;

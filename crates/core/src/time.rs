@@ -1,0 +1,104 @@
+//! Points in time and the saturating arithmetic of limits.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// Microseconds between the Unix epoch and PostgreSQL's (2000-01-01 00:00 UTC).
+const EPOCH_SHIFT: i64 = 946_684_800_000_000;
+
+/// A point in time: microseconds since 2000-01-01 00:00 UTC, PostgreSQL's own scale.
+///
+/// `i64::MIN` and `i64::MAX` are PostgreSQL's `-infinity` and `infinity`; arithmetic saturates towards them, so that
+/// no row and no parameter, however absurd, makes a check fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From microseconds since 2000-01-01 00:00 UTC.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 2000-01-01 00:00 UTC.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// This time moved by `delta`, at most to an infinity. An infinity stays where it is.
+    pub fn saturating_add(self, delta: TimeDelta) -> Self {
+        match self.0 {
+            i64::MIN | i64::MAX => self,
+            micros => Self(micros.saturating_add(to_micros(delta))),
+        }
+    }
+
+    /// How long after `earlier` this time is: negative where it is before it, saturating at `i64` microseconds.
+    pub fn since(self, earlier: Self) -> TimeDelta {
+        TimeDelta::microseconds(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time.timestamp_micros().saturating_sub(EPOCH_SHIFT))
+    }
+}
+
+/// A span's microseconds, saturating at `i64`.
+pub fn to_micros(span: TimeDelta) -> i64 {
+    span.num_microseconds()
+        .unwrap_or(if span < TimeDelta::zero() { i64::MIN } else { i64::MAX })
+}
+
+/// The span of a PostgreSQL `interval` in its three fields, by the rule that a month is 30 days and a day 24 hours
+/// (PostgreSQL's own when it compares intervals). Saturates at `i64` microseconds.
+pub fn span_of_interval(months: i32, days: i32, micros: i64) -> TimeDelta {
+    const DAY: i128 = 24 * 60 * 60 * 1_000_000;
+    let total = (i128::from(months) * 30 + i128::from(days)) * DAY + i128::from(micros);
+    TimeDelta::microseconds(total.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_epoch_is_postgresqls() {
+        let millennium = "2000-01-01T00:00:00Z".parse::<DateTime<Utc>>().expect("a valid time");
+        assert_eq!(Timestamp::from(millennium), Timestamp::from_micros(0));
+    }
+
+    #[test]
+    fn arithmetic_saturates_and_infinities_stay() {
+        let far = TimeDelta::microseconds(i64::MAX);
+        assert_eq!(
+            Timestamp::from_micros(1).saturating_add(far),
+            Timestamp::from_micros(i64::MAX)
+        );
+        assert_eq!(
+            Timestamp::from_micros(i64::MIN).saturating_add(far),
+            Timestamp::from_micros(i64::MIN)
+        );
+        assert_eq!(
+            Timestamp::from_micros(i64::MAX).saturating_add(-far),
+            Timestamp::from_micros(i64::MAX)
+        );
+        assert_eq!(
+            Timestamp::from_micros(i64::MAX).since(Timestamp::from_micros(i64::MIN)),
+            far
+        );
+    }
+
+    #[test]
+    fn a_month_is_thirty_days_and_a_day_twenty_four_hours() {
+        assert_eq!(
+            span_of_interval(1, 2, 3),
+            TimeDelta::days(32) + TimeDelta::microseconds(3)
+        );
+        assert_eq!(
+            span_of_interval(i32::MAX, i32::MAX, i64::MAX),
+            TimeDelta::microseconds(i64::MAX)
+        );
+        assert_eq!(span_of_interval(i32::MIN, 0, 0), TimeDelta::microseconds(i64::MIN));
+        assert_eq!(span_of_interval(-1, 30, 0), TimeDelta::zero());
+    }
+}

@@ -1,0 +1,282 @@
+//! The parameters: names, defaults, what is read of a value, and what is refused.
+
+use chrono::TimeDelta;
+use session_timeout_core::params::{IgnoredUrlMode, Key, PREFIX, ParamError, Params, validate};
+
+fn seconds(seconds: i64) -> TimeDelta {
+    TimeDelta::seconds(seconds)
+}
+
+/// The defaults, with one parameter changed.
+fn with(key: Key, value: &str) -> Params {
+    let mut params = Params::default();
+    params.set(key, value.as_bytes()).expect("the value is allowed");
+    params
+}
+
+fn refusal(key: Key, value: &[u8]) -> ParamError {
+    let error = Params::default().set(key, value).expect_err("the value is refused");
+    assert_eq!(
+        validate(key.name().as_bytes(), value),
+        Err(error.clone()),
+        "both ways say the same"
+    );
+    error
+}
+
+#[test]
+fn names_and_default_values_are_those_documented() {
+    let documented = [
+        ("inactive_session_time_out_delay", "7200"),
+        (
+            "inactive_session_time_out_ignored_url",
+            "/calendar/notify,/longpolling/poll,/longpolling/im_status,/websocket",
+        ),
+        ("inactive_session_time_out_ignored_url_mode", "skip_check"),
+        ("inactive_session_time_out_absolute_delay", "0"),
+        ("inactive_session_time_out_warning", "300"),
+        ("inactive_session_time_out_flush_interval", "60"),
+        ("inactive_session_time_out_purge_interval", "60"),
+        ("inactive_session_time_out_event_retention", "30 days"),
+    ];
+    assert_eq!(Key::ALL.map(|key| (key.name(), key.default_value())), documented);
+    assert!(Key::ALL.iter().all(|key| key.name().starts_with(PREFIX)));
+}
+
+#[test]
+fn every_default_value_is_allowed() {
+    for key in Key::ALL {
+        assert_eq!(
+            validate(key.name().as_bytes(), key.default_value().as_bytes()),
+            Ok(()),
+            "{key:?}"
+        );
+    }
+}
+
+#[test]
+fn the_defaults_are_what_their_texts_say() {
+    let params = Params::default();
+    assert_eq!(params.delay, Some(seconds(7200)));
+    assert!(params.ignored_urls.matches(b"/websocket"));
+    assert_eq!(params.ignored_url_mode, IgnoredUrlMode::SkipCheck);
+    assert_eq!(params.absolute_delay, None);
+    assert_eq!(params.warning, seconds(300));
+    assert_eq!(params.flush_interval, seconds(60));
+    assert_eq!(params.purge_interval, seconds(60));
+    assert_eq!(params.event_retention, Some(seconds(30 * 86_400)));
+}
+
+#[test]
+fn a_name_is_found() {
+    for key in Key::ALL {
+        assert_eq!(Key::from_name(key.name().as_bytes()), Ok(Some(key)));
+    }
+}
+
+#[test]
+fn another_ones_key_takes_any_value() {
+    for key in [
+        "",
+        "web.base.url",
+        "inactive_session_time_out",
+        "Inactive_session_time_out_delay",
+        " inactive_session_time_out_x",
+    ] {
+        assert_eq!(Key::from_name(key.as_bytes()), Ok(None), "{key}");
+        assert_eq!(validate(key.as_bytes(), b"\xff"), Ok(()), "{key}");
+    }
+}
+
+#[test]
+fn a_key_of_ours_that_does_not_exist_is_refused_and_the_hint_lists_those_that_do() {
+    for (name, shown) in [
+        (b"inactive_session_time_out_".as_slice(), r"inactive_session_time_out_"),
+        (b"inactive_session_time_out_dealy", "inactive_session_time_out_dealy"),
+        (b"inactive_session_time_out_Delay", "inactive_session_time_out_Delay"),
+        (b"inactive_session_time_out_delay ", "inactive_session_time_out_delay "),
+        (b"inactive_session_time_out_\xe9", r"inactive_session_time_out_\xe9"),
+    ] {
+        let error = validate(name, b"7200").expect_err("there is no such parameter");
+        assert_eq!(error.message(), format!("there is no parameter \"{shown}\""));
+        for key in Key::ALL {
+            assert!(error.hint().contains(key.name()), "{key:?} is not in the hint");
+        }
+    }
+}
+
+#[test]
+fn each_parameter_sets_its_own_field() {
+    assert_eq!(with(Key::Delay, "15 minutes").delay, Some(seconds(900)));
+    assert!(with(Key::IgnoredUrl, "/a/*").ignored_urls.matches(b"/a/b"));
+    assert_eq!(
+        with(Key::IgnoredUrlMode, "no_refresh").ignored_url_mode,
+        IgnoredUrlMode::NoRefresh
+    );
+    assert_eq!(with(Key::AbsoluteDelay, "8h").absolute_delay, Some(seconds(28_800)));
+    assert_eq!(with(Key::Warning, "1 minute").warning, seconds(60));
+    assert_eq!(with(Key::FlushInterval, "5").flush_interval, seconds(5));
+    assert_eq!(with(Key::PurgeInterval, "00:10").purge_interval, seconds(600));
+    assert_eq!(
+        with(Key::EventRetention, "1 mon").event_retention,
+        Some(seconds(30 * 86_400))
+    );
+}
+
+#[test]
+fn a_delay_of_zero_or_less_is_off() {
+    for value in [
+        "0",
+        "-1",
+        "-1 day",
+        "1 hour ago",
+        "0.0000001",
+        "-99999999999999999999 years",
+    ] {
+        assert_eq!(with(Key::Delay, value).delay, None, "{value}");
+        assert_eq!(with(Key::AbsoluteDelay, value).absolute_delay, None, "{value}");
+    }
+    assert_eq!(with(Key::Delay, "1 us").delay, Some(TimeDelta::microseconds(1)));
+}
+
+#[test]
+fn a_retention_of_zero_keeps_no_events_and_a_warning_of_zero_is_allowed() {
+    assert_eq!(with(Key::EventRetention, "0").event_retention, None);
+    assert_eq!(with(Key::Warning, "0").warning, TimeDelta::zero());
+}
+
+#[test]
+fn an_empty_list_of_urls_is_allowed() {
+    assert!(!with(Key::IgnoredUrl, "").ignored_urls.matches(b"/websocket"));
+}
+
+#[test]
+fn white_space_around_a_value_says_nothing() {
+    assert_eq!(
+        with(Key::IgnoredUrlMode, " no_refresh\n").ignored_url_mode,
+        IgnoredUrlMode::NoRefresh
+    );
+    assert_eq!(with(Key::Delay, "\t60 ").delay, Some(seconds(60)));
+}
+
+#[test]
+fn what_is_no_time_is_refused_wherever_a_time_is_wanted() {
+    let times = Key::ALL
+        .into_iter()
+        .filter(|key| !matches!(key, Key::IgnoredUrl | Key::IgnoredUrlMode));
+    for key in times {
+        for (value, reason) in [
+            (
+                b"15 minuts".as_slice(),
+                r#"value "15 minuts" is not a time: "minuts" is not a unit of time"#,
+            ),
+            (b"", r#"value "" is not a time: it is empty"#),
+            (b"1 h 2 h", r#"value "1 h 2 h" is not a time: it gives hours twice"#),
+            (
+                b"1,5",
+                r#"value "1,5" is not a time: it is neither a number of seconds nor an interval"#,
+            ),
+            (
+                b"\xe9",
+                r#"value "\xe9" is not a time: it is neither a number of seconds nor an interval"#,
+            ),
+        ] {
+            let error = refusal(key, value);
+            assert_eq!(error.message(), format!("{}: {reason}", key.name()));
+            assert_eq!(error.to_string(), error.message(), "the display is the message");
+            assert!(error.hint().starts_with("Give seconds or an interval") && error.hint().contains("for example"));
+        }
+    }
+}
+
+#[test]
+fn a_negative_warning_or_retention_is_refused() {
+    for key in [Key::Warning, Key::EventRetention] {
+        let error = refusal(key, b"-1");
+        assert_eq!(error.message(), format!("{}: value \"-1\" is negative", key.name()));
+        assert!(error.hint().contains("0 or more"));
+    }
+}
+
+#[test]
+fn an_interval_between_runs_must_be_positive() {
+    for key in [Key::FlushInterval, Key::PurgeInterval] {
+        for value in ["0", "-1", "0.0000001", "1 minute ago"] {
+            let error = refusal(key, value.as_bytes());
+            assert_eq!(
+                error.message(),
+                format!("{}: value \"{value}\" is not more than 0", key.name())
+            );
+            assert!(error.hint().contains("more than 0"));
+        }
+    }
+}
+
+#[test]
+fn another_mode_is_refused() {
+    for value in ["", "Skip_check", "skip check", "skip_check,no_refresh", "0"] {
+        let error = refusal(Key::IgnoredUrlMode, value.as_bytes());
+        assert_eq!(
+            error.message(),
+            format!("inactive_session_time_out_ignored_url_mode: value \"{value}\" is not a mode")
+        );
+        assert!(error.hint().contains("skip_check") && error.hint().contains("no_refresh"));
+    }
+}
+
+#[test]
+fn a_url_that_is_no_path_is_refused() {
+    let error = refusal(Key::IgnoredUrl, b"/a,http://host/b");
+    assert_eq!(
+        error.message(),
+        "inactive_session_time_out_ignored_url: entry \"http://host/b\" begins with neither / nor *"
+    );
+    assert!(error.hint().contains("for example /longpolling/*"));
+}
+
+#[test]
+fn a_refused_value_changes_nothing() {
+    let mut params = with(Key::Delay, "60");
+    assert!(params.set(Key::Delay, b"abc").is_err());
+    assert_eq!(params.delay, Some(seconds(60)));
+}
+
+#[test]
+fn a_long_value_is_shortened_in_the_message() {
+    let error = refusal(Key::Delay, &[b'\xff'; 100_000]);
+    assert!(
+        error.message().len() < 200 && error.message().contains("..."),
+        "{}",
+        error.message()
+    );
+}
+
+#[test]
+fn the_flush_interval_in_force_is_at_most_a_tenth_of_the_shortest_delay() {
+    for (delay, absolute, flush, in_force) in [
+        ("7200", "0", "60", 60_000),
+        ("600", "0", "60", 60_000),
+        ("599", "0", "60", 59_900),
+        ("60", "0", "60", 6_000),
+        ("60", "0", "1", 1_000),
+        ("7200", "30", "60", 3_000),
+        ("30", "7200", "60", 3_000),
+        ("0", "10", "60", 1_000),
+        ("0", "0", "60", 60_000),
+        ("-1", "0", "1 day", 86_400_000),
+    ] {
+        let mut params = with(Key::Delay, delay);
+        params.set(Key::AbsoluteDelay, absolute.as_bytes()).expect("allowed");
+        params.set(Key::FlushInterval, flush.as_bytes()).expect("allowed");
+        assert_eq!(
+            params.flush_interval_in_force(),
+            TimeDelta::milliseconds(in_force),
+            "delay {delay}, absolute delay {absolute}, flush interval {flush}"
+        );
+    }
+}
+
+#[test]
+fn the_flush_interval_in_force_is_positive_for_the_shortest_delay() {
+    assert!(with(Key::Delay, "1 us").flush_interval_in_force() > TimeDelta::zero());
+}

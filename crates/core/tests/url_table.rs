@@ -1,0 +1,257 @@
+//! Which urls the list of ignored paths matches, case by case.
+
+use session_timeout_core::params::Key;
+use session_timeout_core::url::{IgnoredUrls, plain_path};
+
+/// The default value of the parameter.
+fn defaults() -> &'static [u8] {
+    Key::IgnoredUrl.default_value().as_bytes()
+}
+
+/// List, url, whether it matches, and why.
+type Case = (&'static [u8], &'static [u8], bool, &'static str);
+
+#[rustfmt::skip]
+const EXACT: &[Case] = &[
+    (b"/a", b"/a", true, "the path itself"),
+    (b"/a", b"/a/", false, "a trailing slash is another path"),
+    (b"/a/", b"/a", false, "and so is its absence"),
+    (b"/a", b"/ab", false, "an entry is no prefix"),
+    (b"/a", b"/x/a", false, "an entry is no suffix"),
+    (b"/a", b"/A", false, "case counts"),
+    (b"/a", b"", false, "an empty url has no path"),
+    (b"*", b"", false, "not even for a lone star"),
+    (b"", b"/a", false, "an empty list matches nothing"),
+    (b" ,\n,, \r\n", b"/", false, "nor does one of empty entries"),
+    (b"/a,/b", b"/b", true, "commas separate"),
+    (b"/a\n/b", b"/b", true, "newlines separate"),
+    (b"/a\r\n/b\r\n", b"/a", true, "carriage returns before them are trimmed"),
+    (b" \t/a \t, /b", b"/a", true, "entries are trimmed"),
+    (b"/a b", b"/a b", true, "white space within an entry stays"),
+    (b"/", b"/", true, "the root"),
+    (b"/\xe9t\xe9", b"/\xe9t\xe9", true, "bytes that are not UTF-8"),
+    (b"/\xc3\xa9", b"/\xe9", false, "encodings are not guessed"),
+    (b"/%41", b"/A", false, "escapes are not decoded"),
+    (b"/a%20b", b"/a%20b", true, "an escape is compared as it is written"),
+    (b"/a%2db", b"/a%2Db", false, "down to the case of its digits"),
+    (b"/a?b", b"/a?b", false, "a question mark in an entry never matches, as the url's query is cut"),
+    (b"/a[b]", b"/a[b]", true, "brackets mean nothing"),
+    (b"/a.b", b"/axb", false, "a dot is a dot"),
+];
+
+#[rustfmt::skip]
+const WILDCARDS: &[Case] = &[
+    (b"*", b"/", true, "a star is any run"),
+    (b"*", b"/any/path/at/all.html", true, "across slashes"),
+    (b"**", b"/x", true, "two stars are one"),
+    (b"/a/*", b"/a/", true, "a star may be empty"),
+    (b"/a/*", b"/a", false, "what stands before it may not"),
+    (b"/a/*", b"/a/b/c", true, "across slashes at the end"),
+    (b"/a*", b"/a", true, "empty at the end"),
+    (b"*/poll", b"/x/y/poll", true, "a star at the start"),
+    (b"*/poll", b"/poll", true, "empty at the start"),
+    (b"*/poll", b"/poll/x", false, "the last piece is anchored"),
+    (b"/a/*/c", b"/a/b/c", true, "in the middle"),
+    (b"/a/*/c", b"/a/c", false, "both slashes are needed"),
+    (b"/a*a", b"/a", false, "first and last piece may not overlap"),
+    (b"/a*a", b"/aa", true, "but may touch"),
+    (b"*a*b*", b"/xxaxxbxx", true, "pieces in order"),
+    (b"*a*b*", b"/xxbxxaxx", false, "and not out of it"),
+    (b"*ab*ab*", b"/xabx", false, "a piece is not used twice"),
+    (b"*ab*ab*", b"/abab", true, "pieces may touch"),
+    (b"/*aba*ba", b"/xaba", false, "the middle may not reach into the end"),
+    (b"/*ab*c", b"/abxabc", true, "leftmost is enough"),
+    (b"/?", b"/a", false, "a question mark is no wildcard"),
+    (b"/web/*,/b", b"/web/x", true, "any entry will do"),
+];
+
+#[rustfmt::skip]
+const CUT_OFF: &[Case] = &[
+    (b"/a", b"/a?x=1", true, "the query"),
+    (b"/a", b"/a#x", true, "the fragment"),
+    (b"/a", b"/a#x?y", true, "a question mark within the fragment"),
+    (b"/a", b"/a?", true, "an empty query"),
+    (b"/a", b"?/a", false, "a query alone has no path"),
+    (b"/a", b"/a?u=//x/../\\%zz\x01", true, "what the query holds is not looked at"),
+    (b"/a", b"http://host/a", true, "scheme and host"),
+    (b"/a", b"HTTPS://HOST:8069/a?b#c", true, "the port, and a scheme in capitals"),
+    (b"/a", b"http://user:pw@host/a", true, "the user"),
+    (b"/a", b"http://[::1]:80/a", true, "a host that is an address"),
+    (b"/a", b"svn+ssh.x-1://host/a", true, "any scheme there may be"),
+    (b"/", b"http://host", true, "a host alone has the root as its path"),
+    (b"/", b"http://host?a", true, "also before a query"),
+    (b"/", b"http://host#a", true, "or a fragment"),
+    (b"/a", b"http://host?/a", false, "a path in the query is none"),
+    (b"*", b"a", false, "a relative url"),
+    (b"*", b"a/b", false, "a longer one"),
+    (b"*", b"./a", false, "one that says so"),
+    (b"*", b" /a", false, "a space before it makes it relative"),
+    (b"*", b"//host/a", false, "a scheme-relative url"),
+    (b"*", b"://host/a", false, "an empty scheme"),
+    (b"*", b"1http://host/a", false, "a scheme begins with a letter"),
+    (b"*", b"ht_tp://host/a", false, "and has no underscore"),
+    (b"*", b"http:/a", false, "one slash is no authority"),
+    (b"*", b"http:a", false, "nor is none"),
+    (b"*", b"host:80/a", false, "a host and port alone are no authority"),
+    (b"*", b"http://", false, "an empty host"),
+    (b"*", b"http:///a", false, "which browsers read as the host a"),
+    (b"*", b"http://:80/a", false, "a port without a host"),
+    (b"*", b"http://user@/a", false, "a user without a host"),
+    (b"*", b"http://host//a", false, "two slashes after the host"),
+];
+
+#[rustfmt::skip]
+const NOT_PLAIN: &[Case] = &[
+    (b"*", b"/a/../b", false, "a segment of two dots"),
+    (b"*", b"/a/..", false, "at the end"),
+    (b"*", b"/..", false, "at the start"),
+    (b"*", b"/a/./b", false, "a segment of one dot"),
+    (b"*", b"/.", false, "alone"),
+    (b"*", b"/a/..?x", false, "before a query"),
+    (b"*", b"/a/..;x/b", false, "with a path parameter"),
+    (b"*", b"/a/.;/b", false, "with an empty one"),
+    (b"*", b"/a/..%3Bx/b", false, "with an encoded one"),
+    (b"*", b"/a/;x/b", false, "a parameter alone reads as two slashes"),
+    (b"*", b"/a//b", false, "two slashes"),
+    (b"*", b"/a//", false, "at the end"),
+    (b"/a//b", b"/a//b", false, "even where the entry has them"),
+    (b"*", b"/a\\b", false, "a backslash"),
+    (b"*", b"http://ho\\st/a", false, "a backslash in the host"),
+    (b"*", b"\\\\host/a", false, "or in front of it"),
+    (b"*", b"/a\nb", false, "a newline"),
+    (b"*", b"/a\tb", false, "a tab, which browsers leave out"),
+    (b"*", b"/a\x00", false, "a NUL"),
+    (b"*", b"/a\x7f", false, "a DEL"),
+    (b"*", b"http://ho\x1fst/a", false, "a control byte in the host"),
+    (b"*", b"\x01http://host/a", false, "or before the scheme"),
+    (b"*", b"/a%2fb", false, "an encoded slash"),
+    (b"*", b"/a%2Fb", false, "in capitals"),
+    (b"*", b"/a%5cb", false, "an encoded backslash"),
+    (b"*", b"/a%5Cb", false, "in capitals"),
+    (b"*", b"/%2e%2e/b", false, "encoded dots"),
+    (b"*", b"/a%2Eb", false, "one encoded dot, anywhere"),
+    (b"*", b"/a%252fb", false, "an encoded percent"),
+    (b"*", b"/a%00", false, "an encoded NUL"),
+    (b"*", b"/a%1F", false, "the last encoded control byte"),
+    (b"*", b"/a%7f", false, "an encoded DEL"),
+    (b"*", b"/a%", false, "a percent alone"),
+    (b"*", b"/a%4", false, "half an escape"),
+    (b"*", b"/a%4g", false, "not hexadecimal"),
+    (b"*", b"/a%+1", false, "a sign is no digit"),
+    (b"*", b"/a%u002e", false, "nor is a u"),
+    (b"*", b"/a%4?1", false, "an escape does not reach into the query"),
+];
+
+#[rustfmt::skip]
+const STILL_PLAIN: &[Case] = &[
+    (b"*", b"/...", true, "three dots are a name"),
+    (b"*", b"/..a", true, "two dots may begin one"),
+    (b"*", b"/a..", true, "or end one"),
+    (b"*", b"/a.b/.well-known", true, "one dot, too"),
+    (b"*", b"/a;..", true, "dots in a path parameter"),
+    (b"*", b"/a%3b", true, "an encoded semicolon behind a name"),
+    (b"*", b"/a/", true, "a trailing slash"),
+    (b"*", b"/a%20b", true, "an encoded space is the first that is no control byte"),
+    (b"*", b"/a%7E", true, "one below DEL"),
+    (b"*", b"/a%80%ff", true, "bytes above ASCII, encoded"),
+    (b"*", b"/\xff\x80", true, "and as they are"),
+    (b"*", b"/a:b@c", true, "colon and at sign mean nothing in a path"),
+    (b"*", b"/http://x", false, "but two slashes do"),
+];
+
+fn check(cases: &[Case]) {
+    for &(list, url, expected, reason) in cases {
+        let ignored = IgnoredUrls::parse(list).expect("a list of the table parses");
+        assert_eq!(
+            ignored.matches(url),
+            expected,
+            "{} on {}: {reason}",
+            list.escape_ascii(),
+            url.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn an_entry_without_a_star_matches_its_path_alone() {
+    check(EXACT);
+}
+
+#[test]
+fn a_star_stands_for_any_run_of_bytes() {
+    check(WILDCARDS);
+}
+
+#[test]
+fn all_but_the_path_is_cut_off() {
+    check(CUT_OFF);
+}
+
+#[test]
+fn a_path_that_could_be_routed_elsewhere_matches_nothing() {
+    check(NOT_PLAIN);
+}
+
+#[test]
+fn a_path_that_only_looks_odd_is_still_compared() {
+    check(STILL_PLAIN);
+}
+
+#[test]
+fn the_default_list_matches_its_paths_and_nothing_below_them() {
+    let ignored = IgnoredUrls::parse(defaults()).expect("the default parses");
+    for path in [
+        "/calendar/notify",
+        "/longpolling/poll",
+        "/longpolling/im_status",
+        "/websocket",
+    ] {
+        assert!(ignored.matches(path.as_bytes()), "{path}");
+        assert!(
+            ignored.matches(format!("https://odoo.example:8069{path}?last=1#top").as_bytes()),
+            "{path}"
+        );
+        assert!(!ignored.matches(format!("{path}/x").as_bytes()), "{path}");
+    }
+    assert!(!ignored.matches(b"/web"));
+}
+
+#[test]
+fn the_default_of_the_type_is_the_empty_list() {
+    assert!(!IgnoredUrls::default().matches(b"/"));
+}
+
+#[test]
+fn the_plain_path_is_what_is_between_host_and_query() {
+    assert_eq!(
+        plain_path(b"http://u:p@host:1/a/b;c=1?d#e"),
+        Some(b"/a/b;c=1".as_slice())
+    );
+    assert_eq!(plain_path(b"http://host"), Some(b"/".as_slice()));
+    assert_eq!(plain_path(b"/a/../b"), None);
+}
+
+#[test]
+fn an_entry_that_begins_with_neither_slash_nor_star_is_refused() {
+    for (list, entry) in [
+        (b"/a,websocket".as_slice(), "websocket"),
+        (b"http://host/a", "http://host/a"),
+        (b"/a, ?x ,/b", "?x"),
+        (b"/a\n\\b", r"\\b"),
+        (b"/a,\xe9\x01", r"\xe9\x01"),
+    ] {
+        let error = IgnoredUrls::parse(list).expect_err("an entry is refused");
+        assert_eq!(error.entry(), entry);
+        assert_eq!(
+            error.message(),
+            format!("entry \"{entry}\" begins with neither / nor *")
+        );
+        assert!(error.hint().contains("/longpolling/*"), "the hint has an example");
+    }
+}
+
+#[test]
+fn a_long_refused_entry_is_shortened() {
+    let error = IgnoredUrls::parse(&[b'x'; 1000]).expect_err("refused");
+    assert_eq!(error.entry(), "x".repeat(57) + "...");
+}
