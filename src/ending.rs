@@ -1,0 +1,151 @@
+//! What is left of a session that ended: a `session_event` row and a notice.
+
+use std::ffi::{CString, c_char};
+
+use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::prelude::*;
+use session_timeout_core::digest::Digest;
+use session_timeout_core::event::{CHANNEL, Ended, Kind, notices};
+use session_timeout_core::time::Timestamp;
+
+use crate::catalog::Objects;
+use crate::clock;
+use crate::error::Error;
+use crate::settings;
+use crate::store::session_row::{digest_datum, timestamp_datum};
+use crate::store::table::Latest;
+use crate::store::write::{Attempt, Patience, Purpose, Writer};
+use crate::store::{self, scan};
+
+// Not among pgrx's bindings: commands/async.h.
+unsafe extern "C-unwind" {
+    fn Async_Notify(channel: *const c_char, payload: *const c_char);
+}
+
+/// Past this share of the notification queue, notices are skipped: a full queue would fail the caller's commit.
+const QUEUE_SHARE: f64 = 0.5;
+
+/// The most notices for one batch, however many sessions end in it: they are kept in memory until the commit.
+const MAX_NOTICES: usize = 1000;
+
+/// Columns of `session_event` that are searched, counted from 1 in the order of the install script.
+const AT: pg_sys::AttrNumber = 2;
+
+/// The sessions that one function call ends for one reason. Their events are written as they come, the notices by
+/// [`Batch::announce`].
+pub struct Batch {
+    kind: Kind,
+    /// `None` where no events are kept.
+    events: Option<Events>,
+    ended: Vec<Ended>,
+}
+
+impl Batch {
+    /// An empty one.
+    pub fn new(objects: &Objects, kind: Kind) -> Result<Self, Error> {
+        let keeps_events = settings::current()?.event_retention.is_some();
+        Ok(Self {
+            kind,
+            events: keeps_events.then(|| Events::open(objects)),
+            ended: Vec::new(),
+        })
+    }
+
+    /// Adds a session, and writes its event unless none are kept.
+    pub fn add(&mut self, digest: Digest, user_name: Option<Datum>, last_activity: Timestamp) {
+        let event = self
+            .events
+            .as_mut()
+            .map(|events| events.write(self.kind, &digest, user_name, last_activity));
+        self.ended.push(Ended { event, digest });
+    }
+
+    /// How many sessions were added.
+    pub fn len(&self) -> usize {
+        self.ended.len()
+    }
+
+    /// Sends the notices, which listeners get when the transaction commits.
+    pub fn announce(self) {
+        for payload in notices(self.kind, &self.ended).take(MAX_NOTICES) {
+            if queue_usage() >= QUEUE_SHARE {
+                return;
+            }
+            if let (Ok(channel), Ok(payload)) = (CString::new(CHANNEL), CString::new(payload)) {
+                let (channel, payload) = (channel.as_ptr(), payload.as_ptr());
+                // SAFETY: both are null-terminated and copied; the payload is shorter than the limit.
+                unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| Async_Notify(channel, payload)) };
+            }
+        }
+    }
+}
+
+/// The table of events, open to write.
+struct Events {
+    writer: Writer,
+    ids: Oid,
+}
+
+impl Events {
+    fn open(objects: &Objects) -> Self {
+        Self {
+            writer: Writer::open(objects.session_event),
+            ids: objects.session_event_id,
+        }
+    }
+
+    fn write(&mut self, kind: Kind, digest: &Digest, user_name: Option<Datum>, last_activity: Timestamp) -> i64 {
+        let id = store::next_value(self.ids);
+        self.writer.insert(&vec![
+            Some(id.into()),
+            Some(timestamp_datum(clock::now())),
+            digest_datum(digest),
+            user_name,
+            kind.as_str().into_datum(),
+            Some(timestamp_datum(last_activity)),
+        ]);
+        id
+    }
+}
+
+/// Tells of a single session that ended.
+pub fn tell(
+    objects: &Objects,
+    kind: Kind,
+    digest: Digest,
+    user_name: Option<Datum>,
+    last_activity: Timestamp,
+) -> Result<(), Error> {
+    let mut batch = Batch::new(objects, kind)?;
+    batch.add(digest, user_name, last_activity);
+    batch.announce();
+    Ok(())
+}
+
+/// Deletes the events that are older than the retention, leaving those that others have locked.
+pub fn delete_old_events(objects: &Objects) -> Result<(), Error> {
+    let retention = settings::current()?.event_retention.unwrap_or_default();
+    let oldest_kept = clock::now().saturating_add(-retention);
+    let mut writer = Writer::open(objects.session_event);
+    let snapshot = Latest::take(writer.table());
+    let mut old = Vec::new();
+    scan::all_rows(writer.table(), &snapshot, |event| {
+        if event
+            .column(AT)
+            .is_some_and(|at| Timestamp::from_micros(at.value() as i64) < oldest_kept)
+        {
+            old.push(event.tid());
+        }
+    });
+    for tid in old {
+        if let Attempt::Held(event) = writer.lock(tid, &snapshot, Purpose::Remove, Patience::Skip)? {
+            writer.delete(&event)?;
+        }
+    }
+    Ok(())
+}
+
+fn queue_usage() -> f64 {
+    // SAFETY: a function of PostgreSQL's without arguments.
+    unsafe { pgrx::direct_function_call::<f64>(pg_sys::pg_notification_queue_usage, &[]) }.unwrap_or(0.0)
+}

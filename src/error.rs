@@ -1,0 +1,116 @@
+//! Every error that this extension raises: SQLSTATE, what was wrong, what is allowed.
+//!
+//! No message shows a session id; `entry` keeps the statement out of the log. Messages are ASCII, since the server's
+//! encoding may be any.
+
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys::panic::ErrorReport};
+use session_timeout_core::digest::{MAX_SID_BYTES, MAX_USER_NAME_BYTES};
+use session_timeout_core::params::{self, ParamError};
+
+/// What went wrong, for the person who reads it.
+#[derive(Debug)]
+pub enum Error {
+    /// A session id of more than 1024 bytes. It is never shown.
+    SidTooLong { bytes: usize },
+    /// A session cannot be opened under a NULL or empty id.
+    SidMissing,
+    /// A user name of more than 1024 bytes.
+    UserNameTooLong { bytes: usize },
+    /// A session's own limit that is not positive.
+    LimitNotPositive { argument: &'static str },
+    /// `rotate_session` to an id under which a session is open.
+    AlreadyOpen,
+    /// A parameter key or value that is refused.
+    Parameter(ParamError),
+    /// A NULL key.
+    KeyMissing,
+    /// `PREPARE TRANSACTION` after sessions or parameters were changed.
+    PrepareAfterChange,
+    /// The extension's objects are not in this database.
+    NotInstalled,
+    /// A trigger function called otherwise.
+    NotATrigger { function: &'static str },
+    /// A row changed under a lock that should have kept it: a trigger of the same command wrote it.
+    ModifiedBySameCommand,
+}
+
+impl From<ParamError> for Error {
+    fn from(error: ParamError) -> Self {
+        Self::Parameter(error)
+    }
+}
+
+impl From<Error> for ErrorReport {
+    fn from(error: Error) -> Self {
+        use PgSqlErrorCode::*;
+        let (code, message, hint) = match error {
+            Error::SidTooLong { bytes } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("session id is too long: {bytes} bytes"),
+                format!("A session id has 1 to {MAX_SID_BYTES} bytes."),
+            ),
+            Error::SidMissing => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "session id must not be NULL or empty".into(),
+                format!("A session id has 1 to {MAX_SID_BYTES} bytes."),
+            ),
+            Error::UserNameTooLong { bytes } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("user name is too long: {bytes} bytes"),
+                format!("A user name has at most {MAX_USER_NAME_BYTES} bytes."),
+            ),
+            Error::LimitNotPositive { argument } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("{argument} must be a positive interval"),
+                "A session's own limit shortens what the parameters allow; NULL leaves them as they are.".into(),
+            ),
+            Error::AlreadyOpen => (
+                ERRCODE_UNIQUE_VIOLATION,
+                "a session is already open under the new session id".into(),
+                "Rotate to a session id that has just been generated, or close that session first.".into(),
+            ),
+            Error::Parameter(error) => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                error.message().into(),
+                error.hint().into(),
+            ),
+            Error::KeyMissing => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "parameter key must not be NULL".into(),
+                format!(
+                    "The parameters of this extension are the keys that begin with \"{}\".",
+                    params::PREFIX
+                ),
+            ),
+            Error::PrepareAfterChange => (
+                ERRCODE_FEATURE_NOT_SUPPORTED,
+                "cannot PREPARE a transaction that has changed sessions or their parameters".into(),
+                "Open, close and rotate sessions in a transaction of their own.".into(),
+            ),
+            Error::NotInstalled => (
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "extension \"inactive_session_timeout\" is not installed in this database".into(),
+                "Run CREATE EXTENSION inactive_session_timeout.".into(),
+            ),
+            Error::NotATrigger { function } => (
+                ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                format!("{function} can only be called as a trigger"),
+                "CREATE EXTENSION makes the triggers that use it.".into(),
+            ),
+            Error::ModifiedBySameCommand => (
+                ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
+                "the session was already modified by an operation triggered by the current command".into(),
+                "Change a session once in a command.".into(),
+            ),
+        };
+        ErrorReport::new(code, message, "").set_hint(hint)
+    }
+}
+
+impl Error {
+    /// Raises it: does not return.
+    pub fn raise(self) -> ! {
+        ErrorReport::from(self).report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    }
+}

@@ -1,0 +1,128 @@
+//! `check_session`, `session_verdict`, `peek_session`, and what shows a session's outlook.
+
+use pgrx::pg_sys::{self, Datum};
+use pgrx::prelude::*;
+use session_timeout_core::digest::{Digest, MAX_SID_BYTES};
+use session_timeout_core::time::{Timestamp, to_micros};
+use session_timeout_core::verdict::{Outlook, Request, Session, Status, judge};
+
+use crate::clock;
+use crate::entry::{Answer, Call, sql_function};
+use crate::error::Error;
+use crate::session::{self, Detail, Finding};
+use crate::settings;
+use crate::store::session_row::{digest_datum, span, timestamp_datum};
+
+sql_function!(ist_check_session, pg_finfo_ist_check_session, check_session);
+sql_function!(ist_session_verdict, pg_finfo_ist_session_verdict, session_verdict);
+sql_function!(ist_peek_session, pg_finfo_ist_peek_session, peek_session);
+sql_function!(ist_session_digest, pg_finfo_ist_session_digest, session_digest);
+sql_function!(ist_session_outlook, pg_finfo_ist_session_outlook, session_outlook);
+
+/// `check_session(sid text, url text) → boolean`
+fn check_session(call: Call) -> Answer {
+    let valid = match call.digest(0)? {
+        Some(digest) => session::check(&digest, call.text(1), Detail::Answer)?.status.is_valid(),
+        None => false,
+    };
+    Ok(valid.into_datum())
+}
+
+/// `session_verdict(sid text, url text) → verdict`
+fn session_verdict(call: Call) -> Answer {
+    let finding = match call.digest(0)? {
+        Some(digest) => session::check(&digest, call.text(1), Detail::Full)?,
+        None => Finding::UNKNOWN,
+    };
+    Ok(Some(verdict(&call, &finding)))
+}
+
+/// `peek_session(sid text) → verdict`
+fn peek_session(call: Call) -> Answer {
+    let finding = match call.digest(0)? {
+        Some(digest) => session::peek(&digest)?,
+        None => Finding::UNKNOWN,
+    };
+    Ok(Some(verdict(&call, &finding)))
+}
+
+/// `session_digest(sid text) → bytea`
+fn session_digest(call: Call) -> Answer {
+    match call.text(0) {
+        Some(sid) if sid.len() > MAX_SID_BYTES => Err(Error::SidTooLong { bytes: sid.len() }),
+        Some(sid) => Ok(digest_datum(&Digest::of(sid))),
+        None => Ok(None),
+    }
+}
+
+/// `session_outlook(opened_at, last_activity, idle_delay, absolute_delay) → (status, expires_at, expires_in, warn)`
+fn session_outlook(call: Call) -> Answer {
+    let time = |n| call.datum(n).map_or(i64::MIN, |datum| datum.value() as i64);
+    let session = Session {
+        opened_at: Timestamp::from_micros(time(0)),
+        last_activity: Timestamp::from_micros(time(1)),
+        idle_delay: call.datum(2).map(span),
+        absolute_delay: call.datum(3).map(span),
+    };
+    let params = settings::current()?;
+    let now = clock::now();
+    let status = Status::from(judge(&session, &params, Request::Look, now));
+    let outlook = Outlook::of(&session, &params, status, now);
+    Ok(Some(row(
+        &call,
+        &[
+            status.as_str().into_datum(),
+            outlook.expires_at.map(timestamp_datum),
+            outlook.expires_in.map(interval),
+            outlook.warn.into_datum(),
+        ],
+    )))
+}
+
+/// A `verdict` value.
+fn verdict(call: &Call, finding: &Finding) -> Datum {
+    let details = finding.details.as_ref();
+    let outlook = details.map(|details| &details.outlook);
+    row(
+        call,
+        &[
+            finding.status.is_valid().into_datum(),
+            finding.status.as_str().into_datum(),
+            details.and_then(|details| details.user_name),
+            details.map(|details| timestamp_datum(details.session.opened_at)),
+            details.map(|details| timestamp_datum(details.session.last_activity)),
+            outlook.and_then(|outlook| outlook.expires_at).map(timestamp_datum),
+            outlook.and_then(|outlook| outlook.expires_in).map(interval),
+            outlook.is_some_and(|outlook| outlook.warn).into_datum(),
+        ],
+    )
+}
+
+/// A value of the row type that the function returns.
+fn row(call: &Call, values: &[Option<Datum>]) -> Datum {
+    let mut datums: Vec<Datum> = values
+        .iter()
+        .map(|value| value.unwrap_or(Datum::from(0_usize)))
+        .collect();
+    let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
+    let row_type = call.result_row_type();
+    // SAFETY: the SQL declarations of the row types have these columns, in this order.
+    unsafe {
+        assert_eq!((*row_type).natts as usize, values.len(), "the row type's columns");
+        let tuple = pg_sys::heap_form_tuple(row_type, datums.as_mut_ptr(), nulls.as_mut_ptr());
+        pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data)
+    }
+}
+
+/// A span as an `interval` of days, hours and smaller units.
+fn interval(span: chrono::TimeDelta) -> Datum {
+    const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+    let micros = to_micros(span);
+    // SAFETY: palloc returns room for one interval, which is written whole.
+    unsafe {
+        let interval = pg_sys::palloc0(size_of::<pg_sys::Interval>()).cast::<pg_sys::Interval>();
+        (*interval).day = i32::try_from(micros / DAY).unwrap_or(if micros < 0 { i32::MIN } else { i32::MAX });
+        (*interval).time = micros % DAY;
+        Datum::from(interval)
+    }
+}

@@ -1,0 +1,48 @@
+//! `purge_sessions`, `flush_sessions`: what the worker does, by hand; and the warning of CREATE EXTENSION.
+
+use pgrx::PgLogLevel;
+use pgrx::pg_sys::Datum;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::entry::{Answer, Call, sql_function};
+use crate::session;
+use crate::store::require_writable;
+
+sql_function!(ist_purge_sessions, pg_finfo_ist_purge_sessions, purge_sessions);
+sql_function!(ist_flush_sessions, pg_finfo_ist_flush_sessions, flush_sessions);
+sql_function!(
+    ist_warn_unless_preloaded,
+    pg_finfo_ist_warn_unless_preloaded,
+    warn_unless_preloaded
+);
+
+/// `purge_sessions() → bigint`
+fn purge_sessions(_: Call) -> Answer {
+    require_writable(c"purge_sessions()");
+    Ok((session::purge()? as i64).into_datum())
+}
+
+/// `flush_sessions() → bigint`: without the registry every touch is on its row already.
+fn flush_sessions(_: Call) -> Answer {
+    Ok(0_i64.into_datum())
+}
+
+/// `warn_unless_preloaded() → void`
+fn warn_unless_preloaded(_: Call) -> Answer {
+    if !crate::is_preloaded() {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_WARNING,
+            "inactive_session_timeout works on rows alone: there is no background worker",
+            "",
+        )
+        .set_detail(
+            "Expired sessions are deleted by the check that finds them and by purge_sessions(). Under the mode \
+             \"skip_check\", a session that only polls ignored URLs ends at its next counting request or by \
+             purge_sessions(). An expiry is undone where its transaction is rolled back.",
+        )
+        .set_hint("Call session_timeout.purge_sessions() regularly, for example once a minute.")
+        .report(PgLogLevel::WARNING);
+    }
+    Ok(Some(Datum::from(0_usize)))
+}

@@ -1,0 +1,243 @@
+//! The trigger functions, for what is written to the tables by hand.
+//!
+//! All triggers are ENABLE ALWAYS, so that replicated and restored rows pass them too. The functions of the interface
+//! write without firing them, and do the same by themselves.
+
+use pgrx::pg_sys::{self, AttrNumber, Datum};
+use session_timeout_core::event::Kind;
+use session_timeout_core::params;
+
+use crate::catalog;
+use crate::clock;
+use crate::ending::{self, Batch};
+use crate::entry::{Answer, Call, sql_function, text_bytes};
+use crate::error::Error;
+use crate::settings;
+use crate::store::scan::{Version, all_rows};
+use crate::store::session_row::{self, SessionRow};
+use crate::store::table::{Latest, Table};
+use crate::store::write::{Attempt, Patience, Purpose, Writer};
+use crate::store::{self, Scratch, config_row, login_lock};
+use crate::transaction;
+
+sql_function!(
+    ist_session_before_write,
+    pg_finfo_ist_session_before_write,
+    session_before_write
+);
+sql_function!(
+    ist_session_after_delete,
+    pg_finfo_ist_session_after_delete,
+    session_after_delete
+);
+sql_function!(
+    ist_session_before_truncate,
+    pg_finfo_ist_session_before_truncate,
+    session_before_truncate
+);
+sql_function!(
+    ist_parameter_before_write,
+    pg_finfo_ist_parameter_before_write,
+    parameter_before_write
+);
+sql_function!(
+    ist_parameter_after_change,
+    pg_finfo_ist_parameter_after_change,
+    parameter_after_change
+);
+
+/// BEFORE INSERT OR UPDATE ON session FOR EACH ROW: a new version for a new row and for every change of clocks, limits
+/// or digest; a login of a user waits for a revocation in flight.
+fn session_before_write(call: Call) -> Answer {
+    let trigger = RowTrigger::of(&call, "session_before_write")?;
+    let objects = catalog::objects()?;
+    let new = trigger.new_row();
+    let (is_new, is_login) = match trigger.old_row_of_update() {
+        None => (true, true),
+        Some(old) => (
+            old.session() != new.session() || old.digest() != new.digest(),
+            user_name(&old) != user_name(&new),
+        ),
+    };
+    if is_login && let Some(name) = user_name(&new) {
+        login_lock::for_login(objects.session, name);
+    }
+    transaction::has_changed();
+    let version = match trigger.old_row_of_update() {
+        Some(old) if !is_new => old.column(session_row::column::VERSION),
+        _ => Some(store::next_value(objects.session_version).into()),
+    };
+    Ok(Some(trigger.modified(&[(session_row::column::VERSION, version)])))
+}
+
+/// AFTER DELETE ON session FOR EACH ROW: the session is closed.
+fn session_after_delete(call: Call) -> Answer {
+    let trigger = RowTrigger::of(&call, "session_after_delete")?;
+    let old = trigger.old_row();
+    if let Some(digest) = old.digest() {
+        ending::tell(
+            &catalog::objects()?,
+            Kind::Closed,
+            digest,
+            old.user_name(),
+            old.session().last_activity,
+        )?;
+    }
+    transaction::has_changed();
+    Ok(Some(Datum::from(0_usize)))
+}
+
+/// BEFORE TRUNCATE ON session: every session is closed.
+fn session_before_truncate(call: Call) -> Answer {
+    call.trigger("session_before_truncate")?;
+    let objects = catalog::objects()?;
+    let mut batch = Batch::new(&objects, Kind::Closed)?;
+    if let Some(table) = Table::open_to_read(objects.session) {
+        let mut scratch = Scratch::new();
+        all_rows(&table, &Latest::take(&table), |row| {
+            scratch.run(|| {
+                if let Some(digest) = row.digest() {
+                    batch.add(digest, row.user_name(), row.session().last_activity);
+                }
+            });
+        });
+    }
+    batch.announce();
+    transaction::has_changed();
+    Ok(Some(Datum::from(0_usize)))
+}
+
+/// BEFORE INSERT OR UPDATE ON config_parameter FOR EACH ROW: refuses what does not parse, keeps the dates, and lets a row
+/// of a dump take the place of the one that the install script made.
+fn parameter_before_write(call: Call) -> Answer {
+    use config_row::column::{CREATE_DATE, ID, KEY, VALUE, WRITE_DATE};
+    let trigger = RowTrigger::of(&call, "parameter_before_write")?;
+    let new = trigger.new_row();
+    let (Some(key), Some(value)) = (new.column(KEY), new.column(VALUE)) else {
+        // The NOT NULL constraints say it better.
+        return Ok(Some(trigger.modified(&[])));
+    };
+    // SAFETY: both columns are text.
+    unsafe { params::validate(text_bytes(key), text_bytes(value))? };
+    let now = Some(Datum::from(clock::now().micros()));
+    if let Some(old) = trigger.old_row_of_update() {
+        let written = new.column(WRITE_DATE);
+        let is_kept = old.column(WRITE_DATE).map(|d| d.value()) == written.map(|d| d.value());
+        return Ok(Some(
+            trigger.modified(&[(WRITE_DATE, if is_kept { now } else { written })]),
+        ));
+    }
+    replace_seeded(key)?;
+    Ok(Some(trigger.modified(&[
+        (ID, free_id(new.column(ID))?),
+        (CREATE_DATE, new.column(CREATE_DATE).or(now)),
+        (WRITE_DATE, new.column(WRITE_DATE).or(now)),
+    ])))
+}
+
+/// AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON config_parameter, for each statement.
+fn parameter_after_change(call: Call) -> Answer {
+    call.trigger("parameter_after_change")?;
+    settings::changed()?;
+    transaction::has_changed();
+    Ok(Some(Datum::from(0_usize)))
+}
+
+/// Deletes the row of a key where the install script made it and nobody has written it since.
+fn replace_seeded(key: Datum) -> Result<(), Error> {
+    let mut writer = Writer::open(catalog::objects()?.config_parameter);
+    let snapshot = Latest::take(writer.table());
+    let seeded = config_row::find(writer.table(), &snapshot, key, |row| {
+        row.column(config_row::column::WRITE_DATE).is_none().then(|| row.tid())
+    });
+    if let Some(Some(tid)) = seeded
+        && let Attempt::Held(row) = writer.lock(tid, &snapshot, Purpose::Remove, Patience::Wait)?
+        && row.column(config_row::column::WRITE_DATE).is_none()
+    {
+        writer.delete(&row)?;
+        store::make_visible();
+    }
+    Ok(())
+}
+
+/// The `id` wished for, or another where a row has it: it means nothing, and a dump's may be taken.
+fn free_id(wish: Option<Datum>) -> Result<Option<Datum>, Error> {
+    let objects = catalog::objects()?;
+    if let (Some(wish), Some(table)) = (wish, Table::open_to_read(objects.config_parameter))
+        && !config_row::has_id(&table, &Latest::take(&table), wish.value() as i32)
+    {
+        return Ok(Some(wish));
+    }
+    Ok(Some(config_row::free_id(&objects).into()))
+}
+
+fn user_name<'a>(row: &Version) -> Option<&'a [u8]> {
+    // SAFETY: the column is a text; the trigger's rows outlive its function.
+    row.column(session_row::column::USER_NAME)
+        .map(|datum| unsafe { text_bytes(datum) })
+}
+
+/// A trigger that was fired for a row.
+struct RowTrigger<'c> {
+    data: &'c pg_sys::TriggerData,
+}
+
+impl<'c> RowTrigger<'c> {
+    fn of(call: &'c Call, function: &'static str) -> Result<Self, Error> {
+        let data = call.trigger(function)?;
+        if data.tg_trigslot.is_null() {
+            Err(Error::NotATrigger { function })
+        } else {
+            Ok(Self { data })
+        }
+    }
+
+    fn is_update(&self) -> bool {
+        self.data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_UPDATE
+    }
+
+    fn old_row(&self) -> Version {
+        // SAFETY: PostgreSQL fills the slot for row triggers.
+        unsafe { Version::in_slot(self.data.tg_trigslot) }
+    }
+
+    fn old_row_of_update(&self) -> Option<Version> {
+        self.is_update().then(|| self.old_row())
+    }
+
+    fn new_row(&self) -> Version {
+        let slot = if self.is_update() {
+            self.data.tg_newslot
+        } else {
+            self.data.tg_trigslot
+        };
+        // SAFETY: as above, and the second slot for updates.
+        unsafe { Version::in_slot(slot) }
+    }
+
+    /// The new row with these columns changed, as a BEFORE trigger returns it.
+    fn modified(&self, changes: &[(AttrNumber, Option<Datum>)]) -> Datum {
+        let tuple = if self.is_update() {
+            self.data.tg_newtuple
+        } else {
+            self.data.tg_trigtuple
+        };
+        let mut columns: Vec<i32> = changes.iter().map(|(column, _)| i32::from(*column)).collect();
+        let mut values: Vec<Datum> = changes
+            .iter()
+            .map(|(_, value)| value.unwrap_or(Datum::from(0_usize)))
+            .collect();
+        let mut nulls: Vec<bool> = changes.iter().map(|(_, value)| value.is_none()).collect();
+        // SAFETY: the columns are the table's; the result is allocated in the trigger's memory context.
+        Datum::from(unsafe {
+            pg_sys::heap_modify_tuple_by_cols(
+                tuple,
+                (*self.data.tg_relation).rd_att,
+                columns.len() as i32,
+                columns.as_mut_ptr(),
+                values.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+            )
+        })
+    }
+}

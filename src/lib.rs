@@ -1,0 +1,50 @@
+//! `inactive_session_timeout`: a PostgreSQL extension that logs out sessions which have been idle too long.
+//!
+//! The rules are in the crate `session_timeout_core`, which knows no PostgreSQL. This library converts at the border:
+//!
+//! | module | its job |
+//! | --- | --- |
+//! | `entry` | from a call by PostgreSQL to a Rust function and back, with no session id left in a log |
+//! | `functions` | the SQL functions and trigger functions, a file for each group of the interface |
+//! | `session` | what the functions do with a session: check, open, close, rotate, purge |
+//! | `store` | rows: newest committed version by key, locks, writes, without SPI |
+//! | `catalog` | the extension's own tables and sequences, found through `pg_depend` |
+//! | `settings` | the parameters, parsed once per backend |
+//! | `ending` | `session_event` rows and notices |
+//! | `transaction` | what the current transaction changed |
+//! | `error` | every error of ours: SQLSTATE, message, hint |
+//!
+//! Locks, as far as rows go: a reader takes `AccessShareLock` on a table and releases it at once; a writer takes
+//! `RowExclusiveLock` to the end of its transaction, as any DML does, and row locks one at a time. A login takes a
+//! share lock on its user name, see [`store::login_lock`].
+
+mod catalog;
+mod clock;
+mod ending;
+mod entry;
+mod error;
+mod functions;
+mod session;
+mod settings;
+mod store;
+mod transaction;
+
+use pgrx::prelude::*;
+
+pgrx::pg_module_magic!();
+
+extension_sql_file!("../sql/inactive_session_timeout--0.1.0.sql", name = "install");
+
+/// Called by PostgreSQL when it loads the library: in each backend on first use, or once in the postmaster.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    catalog::register_callbacks();
+    settings::register_callbacks();
+    transaction::register_callbacks();
+}
+
+/// Whether the library was loaded by `shared_preload_libraries`.
+fn is_preloaded() -> bool {
+    // Nothing is done in the postmaster yet: the registry and its worker are what preloading is for.
+    false
+}

@@ -1,0 +1,85 @@
+//! The parameters, parsed once per backend.
+//!
+//! They are read from `config_parameter` as the newest commit has them, the current transaction's own changes included,
+//! and kept until PostgreSQL tells that the table changed: the trigger on it sends a relation-cache invalidation, which
+//! every backend takes in at its next check and which a rollback takes back. Parsing happens outside the check's way.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+use session_timeout_core::params::{Key, Params};
+
+use crate::catalog::{self, Objects};
+use crate::entry::text_bytes;
+use crate::error::Error;
+use crate::store::config_row::column;
+use crate::store::scan::all_rows;
+use crate::store::table::{Latest, Table};
+
+thread_local! {
+    /// Whether `PARAMS` is what the table says.
+    static FRESH: Cell<bool> = const { Cell::new(false) };
+    static PARAMS: RefCell<Option<Rc<Params>>> = const { RefCell::new(None) };
+}
+
+/// The parameters in force for this check.
+pub fn current() -> Result<Rc<Params>, Error> {
+    // SAFETY: within a transaction; takes in what other backends have committed until now.
+    unsafe { pg_sys::AcceptInvalidationMessages() };
+    if FRESH.get()
+        && let Some(params) = PARAMS.with_borrow(Clone::clone)
+    {
+        return Ok(params);
+    }
+    // Fresh from before the read on: a change that arrives meanwhile is then not overlooked.
+    let objects = catalog::objects()?;
+    FRESH.set(true);
+    let params = Rc::new(read(&objects));
+    PARAMS.set(Some(params.clone()));
+    Ok(params)
+}
+
+/// After a change of `config_parameter`: the current transaction sees it from its next command on, others when it has
+/// committed, nobody when it is rolled back.
+pub fn changed() -> Result<(), Error> {
+    FRESH.set(false);
+    // SAFETY: only queues a message.
+    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(catalog::objects()?.config_parameter) };
+    Ok(())
+}
+
+/// To be called once, at load.
+pub fn register_callbacks() {
+    // SAFETY: the callback only clears a cell.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_relation_change), pg_sys::Datum::from(0_usize)) };
+}
+
+/// Any change of a relation that may be ours makes the parameters stale: these are rare, and reading anew is cheap.
+#[pg_guard]
+unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relation: Oid) {
+    if relation == Oid::INVALID || catalog::known().is_none_or(|objects| objects.config_parameter == relation) {
+        FRESH.set(false);
+    }
+}
+
+fn read(objects: &Objects) -> Params {
+    let mut params = Params::default();
+    let Some(table) = Table::open_to_read(objects.config_parameter) else {
+        return params;
+    };
+    let snapshot = Latest::take(&table);
+    all_rows(&table, &snapshot, |row| {
+        let (Some(key), Some(value)) = (row.column(column::KEY), row.column(column::VALUE)) else {
+            return;
+        };
+        // SAFETY: both columns are text.
+        let (key, value) = unsafe { (text_bytes(key), text_bytes(value)) };
+        // What the table's trigger has let in parses. Were it switched off, a bad row would leave its default.
+        if let Ok(Some(key)) = Key::from_name(key) {
+            let _ = params.set(key, value);
+        }
+    });
+    params
+}

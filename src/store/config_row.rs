@@ -1,0 +1,58 @@
+//! Rows of `session_timeout.config_parameter`.
+
+use std::ops::ControlFlow;
+
+use pgrx::pg_sys::{self, Datum};
+
+use crate::catalog::Objects;
+
+use super::scan::{Version, rows_by_key};
+use super::table::{Latest, Table};
+
+/// Columns, counted from 1, in the order of the install script.
+pub mod column {
+    use pgrx::pg_sys::AttrNumber;
+
+    pub const ID: AttrNumber = 1;
+    pub const KEY: AttrNumber = 2;
+    pub const VALUE: AttrNumber = 3;
+    pub const CREATE_DATE: AttrNumber = 5;
+    pub const WRITE_DATE: AttrNumber = 7;
+    pub const COUNT: usize = 7;
+}
+
+/// Looks at the row of one key as `snapshot` sees it; `None` where there is none.
+pub fn find<T>(table: &Table, snapshot: &Latest, key: Datum, look: impl Fn(Version) -> T) -> Option<T> {
+    let index = table.index_on(column::KEY);
+    rows_by_key(table, snapshot, index, column::KEY, pg_sys::F_TEXTEQ, key, |row| {
+        ControlFlow::Break(look(row))
+    })
+}
+
+/// An `id` that no row has.
+pub fn free_id(objects: &Objects) -> i32 {
+    let Some(table) = Table::open_to_read(objects.config_parameter) else {
+        return 0;
+    };
+    loop {
+        let id = super::next_value(objects.config_parameter_id) as i32;
+        if !has_id(&table, &Latest::take(&table), id) {
+            return id;
+        }
+    }
+}
+
+/// Whether a row has this `id`.
+pub fn has_id(table: &Table, snapshot: &Latest, id: i32) -> bool {
+    let found = || ControlFlow::Break(());
+    rows_by_key(
+        table,
+        snapshot,
+        table.primary_key(),
+        column::ID,
+        pg_sys::F_INT4EQ,
+        id.into(),
+        |_| found(),
+    )
+    .is_some()
+}

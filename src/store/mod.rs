@@ -1,0 +1,76 @@
+//! Rows of the extension's tables, without SPI.
+//!
+//! Callers need EXECUTE on a function and no right on a table, and must see the newest commit, not their snapshot. So
+//! rows are read and written through the table access method:
+//!
+//! - **Reading** takes a snapshot of this moment (as scans of system catalogs do, [`table::Latest`]) and looks at every
+//!   version that the index leads to, testing each against that snapshot ([`scan`]). The scan itself runs with
+//!   `SnapshotAny`, for which SERIALIZABLE takes no predicate locks.
+//! - **Writing** locks the newest version of a row, following concurrent updates as READ COMMITTED does, in every
+//!   isolation level; a deleted row is not there ([`write`]). Nothing here raises 40001 for what another did to a row.
+//!
+//! Triggers on the tables do not fire for what is written here: what they do for hand-written DML is done by the
+//! functions themselves.
+
+pub mod config_row;
+pub mod login_lock;
+pub mod scan;
+pub mod session_row;
+pub mod table;
+pub mod write;
+
+use pgrx::pg_sys::{self, Oid};
+
+// Not among pgrx's bindings: commands/sequence.h.
+unsafe extern "C-unwind" {
+    fn nextval_internal(relid: Oid, check_permissions: bool) -> i64;
+}
+
+/// The next value of one of the extension's sequences. Needs no right on it.
+pub fn next_value(sequence: Oid) -> i64 {
+    // SAFETY: raises an ERROR at worst.
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| nextval_internal(sequence, false)) }
+}
+
+/// Refuses, with 25006, a function that writes, where nothing can be written: in a read-only transaction, on a standby,
+/// in a parallel operation.
+pub fn require_writable(function: &'static std::ffi::CStr) {
+    // SAFETY: each raises an ERROR or does nothing.
+    unsafe {
+        pg_sys::PreventCommandIfReadOnly(function.as_ptr());
+        pg_sys::PreventCommandDuringRecovery(function.as_ptr());
+        pg_sys::PreventCommandIfParallelMode(function.as_ptr());
+    }
+}
+
+/// Whether the current transaction can write at all.
+pub fn is_writable() -> bool {
+    // SAFETY: plain reads of the backend's state.
+    unsafe { !pg_sys::XactReadOnly && !pg_sys::RecoveryInProgress() && !pg_sys::IsInParallelMode() }
+}
+
+/// A memory context for the work on one row of many, emptied after each.
+pub struct Scratch(pgrx::PgMemoryContexts);
+
+impl Scratch {
+    /// A new one, below the current memory context.
+    pub fn new() -> Self {
+        Self(pgrx::PgMemoryContexts::new("work on a row"))
+    }
+
+    /// Does the work on one row: what it allocates is gone afterwards.
+    pub fn run<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        // SAFETY: nothing that the work allocated there is used after it: R holds no pointers, by the callers' choice.
+        unsafe {
+            let result = self.0.switch_to(|_| work());
+            self.0.reset();
+            result
+        }
+    }
+}
+
+/// Makes what was written visible to the rest of the transaction, the current command included.
+pub fn make_visible() {
+    // SAFETY: callers write, so they are not in parallel mode, where this would raise.
+    unsafe { pg_sys::CommandCounterIncrement() }
+}

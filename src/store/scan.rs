@@ -1,0 +1,139 @@
+//! Scans that find the newest committed version of rows, and take no predicate locks.
+//!
+//! A scan runs with `SnapshotAny` and tests each version it meets against a snapshot of its own. An index leads to every
+//! version of a row that the snapshot could see, so that just one of them passes.
+
+use std::ops::ControlFlow;
+use std::ptr;
+use std::thread::panicking;
+
+use pgrx::pg_sys::{self, Oid};
+
+use super::table::{Latest, Table};
+
+/// A version of a row that a scan met: valid within the scan's closure.
+#[derive(Clone, Copy)]
+pub struct Version(*mut pg_sys::TupleTableSlot);
+
+impl Version {
+    /// The version that a slot holds.
+    ///
+    /// # Safety
+    /// The slot holds one, and outlives every use of the result.
+    pub unsafe fn in_slot(slot: *mut pg_sys::TupleTableSlot) -> Self {
+        Self(slot)
+    }
+
+    /// Where it is.
+    pub fn tid(&self) -> pg_sys::ItemPointerData {
+        // SAFETY: the slot holds a version.
+        unsafe { (*self.0).tts_tid }
+    }
+
+    /// The value of a column, counted from 1; `None` for NULL. A reference into the slot for types by reference.
+    pub fn column(&self, column: pg_sys::AttrNumber) -> Option<pg_sys::Datum> {
+        let mut is_null = false;
+        // SAFETY: the slot holds a version; the callers name columns that exist.
+        let value = unsafe { pg_sys::slot_getattr(self.0, column.into(), &mut is_null) };
+        (!is_null).then_some(value)
+    }
+
+    /// The value of a `text` column, copied into the current memory context.
+    pub fn text(&self, column: pg_sys::AttrNumber) -> Option<pg_sys::Datum> {
+        // SAFETY: the callers name text columns; the copy is whole.
+        self.column(column)
+            .map(|datum| unsafe { pg_sys::Datum::from(pg_sys::pg_detoast_datum_copy(datum.cast_mut_ptr())) })
+    }
+}
+
+/// Calls `each` for the version that `snapshot` sees of every row whose `column` equals `key`, until it breaks; answers
+/// what it broke with. `index` leads there; where it is invalid, the whole table is read.
+///
+/// `equals` is the OID of the equality function for `key`.
+pub fn rows_by_key<T>(
+    table: &Table,
+    snapshot: &Latest,
+    index: Oid,
+    column: pg_sys::AttrNumber,
+    equals: u32,
+    key: pg_sys::Datum,
+    mut each: impl FnMut(Version) -> ControlFlow<T>,
+) -> Option<T> {
+    let mut scan_key = pg_sys::ScanKeyData::default();
+    // SAFETY: the table is open, the key outlives the scan; SnapshotAny is a constant of PostgreSQL's.
+    let scan = unsafe {
+        pg_sys::ScanKeyInit(
+            &mut scan_key,
+            column,
+            pg_sys::BTEqualStrategyNumber as _,
+            equals.into(),
+            key,
+        );
+        let any = &raw mut pg_sys::SnapshotAnyData;
+        KeyScan(pg_sys::systable_beginscan(
+            table.relation(),
+            index,
+            index != Oid::INVALID,
+            any,
+            1,
+            &mut scan_key,
+        ))
+    };
+    // SAFETY: the scan is open; its slot holds the version that getnext found.
+    unsafe {
+        while !pg_sys::systable_getnext(scan.0).is_null() {
+            let slot = (*scan.0).slot;
+            if pg_sys::table_tuple_satisfies_snapshot(table.relation(), slot, snapshot.as_ptr())
+                && let ControlFlow::Break(found) = each(Version(slot))
+            {
+                return Some(found);
+            }
+        }
+    }
+    None
+}
+
+/// Calls `each` for the version that `snapshot` sees of every row of the table, in the order of the heap.
+pub fn all_rows(table: &Table, snapshot: &Latest, mut each: impl FnMut(Version)) {
+    let slot = table.new_slot();
+    // SAFETY: the table is open, and so is the scan until endscan.
+    unsafe {
+        let any = &raw mut pg_sys::SnapshotAnyData;
+        let scan = HeapScan(pg_sys::table_beginscan_strat(
+            table.relation(),
+            any,
+            0,
+            ptr::null_mut(),
+            true,
+            true,
+        ));
+        while pg_sys::table_scan_getnextslot(scan.0, pg_sys::ScanDirection::ForwardScanDirection, slot.as_ptr()) {
+            pgrx::check_for_interrupts!();
+            if pg_sys::table_tuple_satisfies_snapshot(table.relation(), slot.as_ptr(), snapshot.as_ptr()) {
+                each(Version(slot.as_ptr()));
+            }
+        }
+    }
+}
+
+struct KeyScan(pg_sys::SysScanDesc);
+
+impl Drop for KeyScan {
+    fn drop(&mut self) {
+        if !panicking() {
+            // SAFETY: open until here.
+            unsafe { pg_sys::systable_endscan(self.0) };
+        }
+    }
+}
+
+struct HeapScan(pg_sys::TableScanDesc);
+
+impl Drop for HeapScan {
+    fn drop(&mut self) {
+        if !panicking() {
+            // SAFETY: open until here.
+            unsafe { pg_sys::table_endscan(self.0) };
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Rows of `session_timeout.session`: their columns, and finding them by digest or user.
+
+use std::ops::ControlFlow;
+
+use chrono::TimeDelta;
+use pgrx::pg_sys::{self, AttrNumber, Datum};
+use pgrx::prelude::*;
+use session_timeout_core::digest::Digest;
+use session_timeout_core::time::{Timestamp, span_of_interval};
+use session_timeout_core::verdict::Session;
+
+use super::scan::{Version, rows_by_key};
+use super::table::{Latest, Table};
+use super::write::Values;
+use crate::entry::text_bytes;
+
+/// Columns, counted from 1, in the order of the install script.
+pub mod column {
+    use pgrx::pg_sys::AttrNumber;
+
+    pub const DIGEST: AttrNumber = 1;
+    pub const USER_NAME: AttrNumber = 2;
+    pub const OPENED_AT: AttrNumber = 3;
+    pub const LAST_ACTIVITY: AttrNumber = 4;
+    pub const IDLE_DELAY: AttrNumber = 5;
+    pub const ABSOLUTE_DELAY: AttrNumber = 6;
+    pub const VERSION: AttrNumber = 7;
+    pub const COUNT: usize = 7;
+}
+
+/// The value of a column among a row's values.
+pub fn slot_of(values: &mut Values, column: AttrNumber) -> &mut Option<Datum> {
+    &mut values[column as usize - 1]
+}
+
+/// A session as a row tells it.
+pub trait SessionRow {
+    /// Its clocks and limits.
+    fn session(&self) -> Session;
+    /// Its digest; `None` where the row holds none, which its constraints exclude.
+    fn digest(&self) -> Option<Digest>;
+    /// Its user name, a `text` in the current memory context.
+    fn user_name(&self) -> Option<Datum>;
+}
+
+impl SessionRow for Version {
+    fn session(&self) -> Session {
+        let time = |n| Timestamp::from_micros(self.column(n).map_or(i64::MIN, |datum| datum.value() as i64));
+        Session {
+            opened_at: time(column::OPENED_AT),
+            last_activity: time(column::LAST_ACTIVITY),
+            idle_delay: self.column(column::IDLE_DELAY).map(span),
+            absolute_delay: self.column(column::ABSOLUTE_DELAY).map(span),
+        }
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        // SAFETY: the column is a bytea.
+        self.column(column::DIGEST)
+            .and_then(|datum| Digest::from_bytes(unsafe { text_bytes(datum) }))
+    }
+
+    fn user_name(&self) -> Option<Datum> {
+        self.text(column::USER_NAME)
+    }
+}
+
+/// The span of an `interval` value.
+pub fn span(datum: Datum) -> TimeDelta {
+    // SAFETY: callers pass values of type interval, which is passed by reference.
+    let interval = unsafe { &*datum.cast_mut_ptr::<pg_sys::Interval>() };
+    span_of_interval(interval.month, interval.day, interval.time)
+}
+
+/// A time as a `timestamptz` value.
+pub fn timestamp_datum(time: Timestamp) -> Datum {
+    Datum::from(time.micros())
+}
+
+/// A digest as a `bytea` value, in the current memory context.
+pub fn digest_datum(digest: &Digest) -> Option<Datum> {
+    digest.as_bytes().as_slice().into_datum()
+}
+
+/// Looks at the row of one session as `snapshot` sees it; `None` where there is none.
+pub fn find<T>(table: &Table, snapshot: &Latest, digest: &Digest, look: impl Fn(Version) -> T) -> Option<T> {
+    let key = digest_datum(digest)?;
+    rows_by_key(
+        table,
+        snapshot,
+        table.primary_key(),
+        column::DIGEST,
+        pg_sys::F_BYTEAEQ,
+        key,
+        |version| ControlFlow::Break(look(version)),
+    )
+}
+
+/// Where the row of one session is.
+pub fn place(table: &Table, snapshot: &Latest, digest: &Digest) -> Option<pg_sys::ItemPointerData> {
+    find(table, snapshot, digest, |version| version.tid())
+}
+
+/// Where the rows of one user's sessions are.
+pub fn places_of_user(table: &Table, snapshot: &Latest, user_name: Datum) -> Vec<pg_sys::ItemPointerData> {
+    let mut places = Vec::new();
+    let index = table.index_on(column::USER_NAME);
+    rows_by_key(
+        table,
+        snapshot,
+        index,
+        column::USER_NAME,
+        pg_sys::F_TEXTEQ,
+        user_name,
+        |version| {
+            places.push(version.tid());
+            ControlFlow::<()>::Continue(())
+        },
+    );
+    places
+}

@@ -1,0 +1,372 @@
+//! Locks on rows, and inserts, updates and deletes of them with their index entries.
+//!
+//! The insert that must not collide follows PostgreSQL's protocol for `INSERT … ON CONFLICT` (speculative insertion),
+//! and what an update or delete finds is followed to its newest version, whatever the isolation level.
+
+use std::ops::Deref;
+use std::ptr;
+use std::thread::panicking;
+
+use pgrx::pg_sys::{self, Oid};
+
+use super::scan::Version;
+use super::table::{Latest, Slot, Table};
+use crate::error::Error;
+
+/// The values of a row.
+pub type Values = Vec<Option<pg_sys::Datum>>;
+
+/// What to do with a row that another transaction has locked or changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Wait for that transaction to end.
+    Wait,
+    /// Leave the row alone.
+    Skip,
+}
+
+/// How a row is locked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To change columns that are no key.
+    Update,
+    /// To delete it, or to change its key.
+    Remove,
+}
+
+/// A row that is locked: its newest version.
+pub struct Locked {
+    version: Version,
+    _slot: Slot,
+}
+
+impl Deref for Locked {
+    type Target = Version;
+
+    fn deref(&self) -> &Version {
+        &self.version
+    }
+}
+
+/// What became of the attempt to lock a row.
+pub enum Attempt {
+    /// It is locked.
+    Held(Locked),
+    /// It has been deleted.
+    Gone,
+    /// Another transaction has it, and the attempt was not to wait.
+    Busy,
+}
+
+/// Writes to one table.
+pub struct Writer {
+    state: *mut pg_sys::EState,
+    target: *mut pg_sys::ResultRelInfo,
+    // Last, so that it is closed last.
+    table: Table,
+}
+
+impl Writer {
+    /// Opens a table and its indexes, under `RowExclusiveLock` to the end of the transaction.
+    pub fn open(oid: Oid) -> Self {
+        Self::on(Table::open_to_write(oid))
+    }
+
+    /// As [`Self::open`], but `None` at once where the lock would have to be waited for, or the table is gone.
+    pub fn try_open(oid: Oid) -> Option<Self> {
+        Table::try_open_to_write(oid).map(Self::on)
+    }
+
+    /// The table, for scans.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn on(table: Table) -> Self {
+        // SAFETY: the table outlives the writer; the executor's state is freed on drop, or with its memory context.
+        unsafe {
+            let state = pg_sys::CreateExecutorState();
+            let target = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
+            (*target).type_ = pg_sys::NodeTag::T_ResultRelInfo;
+            pg_sys::InitResultRelInfo(target, table.relation(), 0, ptr::null_mut(), 0);
+            pg_sys::ExecOpenIndices(target, true);
+            Self { state, target, table }
+        }
+    }
+
+    /// Locks the newest version of the row of which `snapshot` sees the version at `tid`.
+    ///
+    /// # Errors
+    /// 27000 where the current command itself wrote the row.
+    pub fn lock(
+        &self,
+        mut tid: pg_sys::ItemPointerData,
+        snapshot: &Latest,
+        purpose: Purpose,
+        patience: Patience,
+    ) -> Result<Attempt, Error> {
+        let slot = self.table.new_slot();
+        let mode = match purpose {
+            Purpose::Update => pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
+            Purpose::Remove => pg_sys::LockTupleMode::LockTupleExclusive,
+        };
+        let wait = match patience {
+            Patience::Wait => pg_sys::LockWaitPolicy::LockWaitBlock,
+            Patience::Skip => pg_sys::LockWaitPolicy::LockWaitSkip,
+        };
+        let mut failure = pg_sys::TM_FailureData::default();
+        // SAFETY: the table is open to write, the slot is of its kind.
+        let result = unsafe {
+            pg_sys::table_tuple_lock(
+                self.table.relation(),
+                &mut tid,
+                snapshot.as_ptr(),
+                slot.as_ptr(),
+                pg_sys::GetCurrentCommandId(true),
+                mode,
+                wait,
+                pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION as u8,
+                &mut failure,
+            )
+        };
+        match result {
+            // SAFETY: table_tuple_lock left the locked version in the slot, which the result keeps.
+            pg_sys::TM_Result::TM_Ok => Ok(Attempt::Held(Locked {
+                version: unsafe { Version::in_slot(slot.as_ptr()) },
+                _slot: slot,
+            })),
+            pg_sys::TM_Result::TM_Deleted => Ok(Attempt::Gone),
+            pg_sys::TM_Result::TM_WouldBlock => Ok(Attempt::Busy),
+            _ => Err(Error::ModifiedBySameCommand),
+        }
+    }
+
+    /// Inserts a row; a duplicate key raises 23505.
+    pub fn insert(&mut self, values: &Values) {
+        let slot = self.slot_of(values);
+        // SAFETY: the slot holds a row of the table's type.
+        unsafe {
+            pg_sys::simple_table_tuple_insert(self.table.relation(), slot.as_ptr());
+            self.insert_index_entries(&slot, false, IndexUpdate::All, ptr::null_mut());
+        }
+    }
+
+    /// Inserts a row unless its key in the unique index `key` is taken; waits for a transaction that has inserted or
+    /// deleted it and is not over. Whether it was inserted: if not, a committed row was there a moment ago.
+    pub fn insert_unless_present(&mut self, values: &Values, key: Oid) -> bool {
+        let slot = self.slot_of(values);
+        // SAFETY: the slot holds a row of the table's type. The order is that of ExecInsert for ON CONFLICT.
+        unsafe {
+            let arbiters = pg_sys::lappend_oid(ptr::null_mut(), key);
+            let mut conflict = pg_sys::ItemPointerData::default();
+            if !self.check_constraints(&slot, &mut conflict, arbiters) {
+                return false;
+            }
+            let xid = pg_sys::GetCurrentTransactionId();
+            let token = pg_sys::SpeculativeInsertionLockAcquire(xid);
+            pg_sys::table_tuple_insert_speculative(
+                self.table.relation(),
+                slot.as_ptr(),
+                pg_sys::GetCurrentCommandId(true),
+                0,
+                ptr::null_mut(),
+                token,
+            );
+            let collided = self.insert_index_entries(&slot, false, IndexUpdate::All, arbiters);
+            pg_sys::table_tuple_complete_speculative(self.table.relation(), slot.as_ptr(), token, !collided);
+            pg_sys::SpeculativeInsertionLockRelease(xid);
+            !collided
+        }
+    }
+
+    /// Gives a locked row new values: `change` is handed the present ones. A duplicate key raises 23505.
+    pub fn update(&mut self, row: &Locked, change: impl FnOnce(&mut Values)) -> Result<(), Error> {
+        let mut values: Values = (1..=self.table.columns())
+            .map(|n| row.column(n as pg_sys::AttrNumber))
+            .collect();
+        change(&mut values);
+        let slot = self.slot_of(&values);
+        let mut tid = row.tid();
+        let mut failure = pg_sys::TM_FailureData::default();
+        let mut mode = 0;
+        let mut indexes = Default::default();
+        // SAFETY: the row is locked, so that its version is the newest; the slot holds a row of the table's type.
+        unsafe {
+            let result = pg_sys::table_tuple_update(
+                self.table.relation(),
+                &mut tid,
+                slot.as_ptr(),
+                pg_sys::GetCurrentCommandId(true),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                true,
+                &mut failure,
+                &mut mode,
+                &mut indexes,
+            );
+            if result != pg_sys::TM_Result::TM_Ok {
+                return Err(Error::ModifiedBySameCommand);
+            }
+            self.insert_index_entries(&slot, true, IndexUpdate::from_table(indexes), ptr::null_mut());
+        }
+        Ok(())
+    }
+
+    /// Deletes a locked row.
+    pub fn delete(&mut self, row: &Locked) -> Result<(), Error> {
+        let mut tid = row.tid();
+        let mut failure = pg_sys::TM_FailureData::default();
+        // SAFETY: the row is locked, so that its version is the newest.
+        let result = unsafe {
+            pg_sys::table_tuple_delete(
+                self.table.relation(),
+                &mut tid,
+                pg_sys::GetCurrentCommandId(true),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                true,
+                &mut failure,
+                false,
+            )
+        };
+        if result == pg_sys::TM_Result::TM_Ok {
+            Ok(())
+        } else {
+            Err(Error::ModifiedBySameCommand)
+        }
+    }
+
+    fn slot_of(&self, values: &Values) -> Slot {
+        let slot = self.table.new_virtual_slot();
+        // SAFETY: a virtual slot has room for as many values as the table has columns.
+        unsafe {
+            let raw = slot.as_ptr();
+            for (n, value) in values.iter().enumerate().take(self.table.columns()) {
+                *(*raw).tts_values.add(n) = value.unwrap_or(pg_sys::Datum::from(0_usize));
+                *(*raw).tts_isnull.add(n) = value.is_none();
+            }
+            pg_sys::ExecStoreVirtualTuple(raw);
+            (*raw).tts_tableOid = (*self.table.relation()).rd_id;
+        }
+        slot
+    }
+
+    /// Whether no committed row stands in the way of this one; waits for transactions that decide on it.
+    ///
+    /// # Safety
+    /// The slot holds a row of the table's type.
+    unsafe fn check_constraints(
+        &self,
+        slot: &Slot,
+        conflict: &mut pg_sys::ItemPointerData,
+        arbiters: *mut pg_sys::List,
+    ) -> bool {
+        // SAFETY: the indexes are open.
+        #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16", feature = "pg17"))]
+        unsafe {
+            pg_sys::ExecCheckIndexConstraints(self.target, slot.as_ptr(), self.state, conflict, arbiters)
+        }
+        // SAFETY: the indexes are open; an invalid tid means that no row of ours is there yet.
+        #[cfg(feature = "pg18")]
+        unsafe {
+            let mut none = pg_sys::ItemPointerData {
+                ip_posid: 0,
+                ..Default::default()
+            };
+            pg_sys::ExecCheckIndexConstraints(self.target, slot.as_ptr(), self.state, conflict, &mut none, arbiters)
+        }
+    }
+
+    /// Makes the index entries of a row just written. With `arbiters`, answers whether they collided.
+    ///
+    /// # Safety
+    /// The slot holds a row of the table, with its place.
+    unsafe fn insert_index_entries(
+        &mut self,
+        slot: &Slot,
+        update: bool,
+        which: IndexUpdate,
+        arbiters: *mut pg_sys::List,
+    ) -> bool {
+        if which == IndexUpdate::None {
+            return false;
+        }
+        let speculative = !arbiters.is_null();
+        let mut collided = false;
+        // SAFETY: the indexes are open.
+        #[cfg(any(feature = "pg14", feature = "pg15"))]
+        unsafe {
+            pg_sys::ExecInsertIndexTuples(
+                self.target,
+                slot.as_ptr(),
+                self.state,
+                update,
+                speculative,
+                &mut collided,
+                arbiters,
+            );
+        }
+        // SAFETY: the indexes are open.
+        #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]
+        unsafe {
+            pg_sys::ExecInsertIndexTuples(
+                self.target,
+                slot.as_ptr(),
+                self.state,
+                update,
+                speculative,
+                &mut collided,
+                arbiters,
+                which == IndexUpdate::Summarizing,
+            );
+        }
+        // SAFETY: what the expressions of indexes allocated is no longer needed.
+        unsafe {
+            let context = (*self.state).es_per_tuple_exprcontext;
+            if !context.is_null() {
+                pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
+            }
+        }
+        collided
+    }
+}
+
+/// Which indexes need a new entry after an update.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IndexUpdate {
+    /// None: a HOT update.
+    None,
+    /// Every one.
+    All,
+    /// Those that summarize blocks (PostgreSQL 16 and later).
+    #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]
+    Summarizing,
+}
+
+impl IndexUpdate {
+    #[cfg(any(feature = "pg14", feature = "pg15"))]
+    fn from_table(any: bool) -> Self {
+        if any { Self::All } else { Self::None }
+    }
+
+    #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]
+    fn from_table(which: pg_sys::TU_UpdateIndexes::Type) -> Self {
+        match which {
+            pg_sys::TU_UpdateIndexes::TU_None => Self::None,
+            pg_sys::TU_UpdateIndexes::TU_Summarizing => Self::Summarizing,
+            _ => Self::All,
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !panicking() {
+            // SAFETY: made in new, dropped once.
+            unsafe {
+                pg_sys::ExecCloseIndices(self.target);
+                pg_sys::FreeExecutorState(self.state);
+            }
+        }
+    }
+}
