@@ -212,8 +212,8 @@ impl Params {
         Ok(())
     }
 
-    /// How often activity is written to rows: no more than a tenth of the shortest delay that is on, so that a crash
-    /// ends no session that has used most of its time. Always positive.
+    /// How often activity is written to rows: no more than a tenth of the shortest delay that is on, so that what a
+    /// crash loses is small beside it. Always positive.
     #[must_use]
     pub fn flush_interval_in_force(&self) -> TimeDelta {
         let shortest = self.delay.into_iter().chain(self.absolute_delay).min();

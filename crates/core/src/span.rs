@@ -4,6 +4,9 @@
 //! what both accept, both read alike, down to the sign that applies to its own field only. What PostgreSQL reads by
 //! guessing (a comma between digits, `1-2` for years and months, units cut short, a word without a number) is refused
 //! here. A month counts as 30 days, a year as 12 months, a day as 24 hours.
+//!
+//! They differ in three places: PostgreSQL forgets the fraction of a day, week or month that stands behind a clock
+//! (`01:00 0.5 days`), its arithmetic is binary where this one is decimal, and it refuses what overflows.
 
 use chrono::TimeDelta;
 

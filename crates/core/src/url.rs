@@ -128,10 +128,10 @@ pub fn plain_path(url: &[u8]) -> Option<&[u8]> {
     (has_plain_escapes(path) && has_plain_segments(path)).then_some(path)
 }
 
-/// Cuts scheme and authority off. What is left begins with one `/`.
+/// Cuts scheme and authority off. What is left begins with `/`, or with the `//` of a scheme-relative url.
 fn path_of(address: &[u8]) -> Option<&[u8]> {
     if address.starts_with(b"/") {
-        return (!address.starts_with(b"//")).then_some(address);
+        return Some(address);
     }
     let scheme_end = address
         .iter()
@@ -164,7 +164,7 @@ fn has_plain_escapes(path: &[u8]) -> bool {
     })
 }
 
-/// Whether no segment but the last is empty, and none is `.` or `..`, its path parameters apart.
+/// Whether no segment but the last is empty (so that there is no `//`), and none is `.` or `..`, its path parameters apart.
 ///
 /// An encoded `;` ends a name as a plain one does: some servers decode first and cut parameters off afterwards.
 fn has_plain_segments(path: &[u8]) -> bool {
