@@ -34,6 +34,12 @@ impl Digest {
     }
 }
 
+impl From<[u8; Self::LEN]> for Digest {
+    fn from(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// Lower-case hexadecimal, 64 characters, as PostgreSQL's `encode(digest, 'hex')`.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

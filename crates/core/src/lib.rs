@@ -12,11 +12,13 @@
 //! | [`url`] | which URLs are ignored |
 //! | [`verdict`] | what a check answers |
 //! | [`event`] | what is told of a session that ended |
+//! | [`registry`] | the live sessions in shared memory |
 #![forbid(unsafe_code)]
 
 pub mod digest;
 pub mod event;
 pub mod params;
+pub mod registry;
 pub mod span;
 pub mod time;
 pub mod url;

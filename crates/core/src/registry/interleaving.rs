@@ -1,0 +1,476 @@
+//! Every interleaving of a few actors over one session: who is told what, and when.
+//!
+//! An actor is a list of steps; between any two of them any other actor may step. A step is what the registry does under
+//! one lock, or one look at the row, or one commit. The explorer runs every order of steps there is, and checks after
+//! each what the contract promises.
+
+use super::tests::{NoLocks, Owned, at, key, params, row};
+use super::*;
+
+/// What all actors share: the committed row, and what has been told to whom.
+struct World<'m> {
+    registry: Registry<'m, NoLocks>,
+    /// The committed row of the session.
+    row: Option<Row>,
+    params: Params,
+    now: Timestamp,
+    /// A close has returned to its caller, and nobody opened the session since.
+    closed: bool,
+    /// A check has said that it is expired, and nobody opened it since.
+    expired: bool,
+    /// The newest activity for which a check said true.
+    told_active: Option<Timestamp>,
+    /// An opening has been committed.
+    opened: bool,
+    /// An opening has returned.
+    reopened: bool,
+}
+
+/// Does its next step; whether it has more.
+trait Actor {
+    fn step(&mut self, world: &mut World) -> bool;
+}
+
+/// Checks the session once.
+struct Checker {
+    at: Timestamp,
+    state: Check,
+    closed_before: bool,
+    expired_before: bool,
+    reopened_before: bool,
+    started: bool,
+}
+
+enum Check {
+    Look,
+    Read(Ticket),
+    Load(Ticket, Option<Row>),
+    ReadInFlux,
+}
+
+impl Checker {
+    fn new(seconds: i64) -> Box<dyn Actor> {
+        Box::new(Self {
+            at: at(seconds),
+            state: Check::Look,
+            closed_before: false,
+            expired_before: false,
+            reopened_before: false,
+            started: false,
+        })
+    }
+
+    /// The answer from a row, with what the registry knows of the same opening.
+    fn judge_row(&self, row: Option<Row>, world: &World) -> bool {
+        row.is_some_and(|row| {
+            let known = world.registry.look(&key(1), row.version);
+            let activity = known.map_or(row.session.last_activity, |(activity, _)| activity);
+            let session = Session {
+                last_activity: activity.max(row.session.last_activity),
+                ..row.session
+            };
+            let judgement = judge(&session, &world.params, Request::Look, self.at);
+            let valid = known.is_none_or(|(_, mark)| mark.is_none()) && matches!(judgement, Judgement::Valid { .. });
+            if valid {
+                world.registry.touch(&key(1), row.version, self.at);
+            }
+            valid
+        })
+    }
+
+    fn answer(&self, valid: bool, world: &mut World) -> bool {
+        if valid {
+            assert!(!self.closed_before || world.reopened, "true after a close had returned");
+            assert!(!self.expired_before || world.opened, "true after it was found expired");
+            world.told_active = world.told_active.max(Some(self.at));
+        } else {
+            assert!(
+                !self.reopened_before || world.closed,
+                "false after an opening had returned"
+            );
+        }
+        false
+    }
+}
+
+impl Actor for Checker {
+    fn step(&mut self, world: &mut World) -> bool {
+        if !self.started {
+            self.started = true;
+            self.closed_before = world.closed;
+            self.expired_before = world.expired;
+            self.reopened_before = world.reopened;
+        }
+        match self.state {
+            Check::Look => match world.registry.check(&key(1), &world.params, Request::Counting, self.at) {
+                Checked::Answer {
+                    judgement: Judgement::Valid { .. },
+                    ..
+                } => return self.answer(true, world),
+                Checked::Answer {
+                    judgement: Judgement::Expired(_),
+                    ..
+                } => {
+                    world.expired = true;
+                    return self.answer(false, world);
+                }
+                Checked::Miss(ticket) => self.state = Check::Read(ticket),
+                Checked::InFlux => self.state = Check::ReadInFlux,
+            },
+            Check::Read(ticket) => self.state = Check::Load(ticket, world.row),
+            Check::Load(ticket, Some(row)) => {
+                if world.registry.load(&key(1), ticket, &row) == Loaded::InFlux {
+                    return self.answer(self.judge_row(Some(row), world), world);
+                }
+                self.state = Check::Look;
+            }
+            Check::Load(ticket, None) => match world.registry.missing(&key(1), ticket) {
+                Missing::Stale => self.state = Check::Look,
+                Missing::Closed | Missing::Unknown => return self.answer(false, world),
+            },
+            Check::ReadInFlux => return self.answer(self.judge_row(world.row, world), world),
+        }
+        true
+    }
+}
+
+/// A transaction that changes the row, and then commits or rolls back.
+struct Changer {
+    change: fn(&mut World),
+    outcome: Outcome,
+    step: u8,
+    flux: Option<Flux>,
+    returned: fn(&mut World),
+}
+
+impl Changer {
+    fn closing() -> Box<dyn Actor> {
+        Box::new(Self {
+            change: |world| world.row = None,
+            outcome: Outcome::Closed,
+            step: 0,
+            flux: None,
+            returned: |world| {
+                world.closed = true;
+                world.reopened = false;
+            },
+        })
+    }
+
+    fn opening() -> Box<dyn Actor> {
+        Box::new(Self {
+            change: |world| {
+                world.row = Some(row(2, at(100)));
+                world.opened = true;
+                world.expired = false;
+            },
+            outcome: Outcome::Changed,
+            step: 0,
+            flux: None,
+            returned: |world| {
+                world.reopened = true;
+                world.closed = false;
+            },
+        })
+    }
+
+    fn rolling_back() -> Box<dyn Actor> {
+        Box::new(Self {
+            change: |_| {},
+            outcome: Outcome::Changed,
+            step: 0,
+            flux: None,
+            returned: |_| {},
+        })
+    }
+}
+
+impl Actor for Changer {
+    fn step(&mut self, world: &mut World) -> bool {
+        self.step += 1;
+        match self.step {
+            1 => self.flux = Some(world.registry.begin_flux(&key(1))),
+            2 => (self.change)(world),
+            _ => {
+                world.registry.end_flux(&key(1), self.flux, self.outcome, None);
+                (self.returned)(world);
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Fills the registry with other sessions, so that entries are evicted.
+struct Crowd(u32);
+
+impl Actor for Crowd {
+    fn step(&mut self, world: &mut World) -> bool {
+        let other = key(100 + self.0);
+        if let Checked::Miss(ticket) = world.registry.check(&other, &world.params, Request::Look, world.now) {
+            world.registry.load(&other, ticket, &row(1, world.now));
+        }
+        self.0 -= 1;
+        self.0 > 0
+    }
+}
+
+/// The worker writes activity down: scan, write and commit, tell the registry.
+struct Flusher {
+    step: u8,
+    found: Vec<Seen>,
+}
+
+impl Flusher {
+    fn new() -> Box<dyn Actor> {
+        Box::new(Self {
+            step: 0,
+            found: Vec::new(),
+        })
+    }
+}
+
+impl Actor for Flusher {
+    fn step(&mut self, world: &mut World) -> bool {
+        self.step += 1;
+        match self.step {
+            1 => {
+                self.found = Vec::with_capacity(8);
+                world.registry.collect(0, 1, 2, Wanted::Dirty, &mut self.found);
+            }
+            2 => {
+                for seen in self.found.iter().filter(|seen| seen.digest == key(1).digest) {
+                    if let Some(row) = &mut world.row
+                        && row.version == seen.version
+                    {
+                        row.session.last_activity = row.session.last_activity.max(seen.activity);
+                    }
+                }
+            }
+            _ => {
+                for seen in &self.found {
+                    let key = Key {
+                        digest: seen.digest,
+                        ..key(1)
+                    };
+                    world.registry.flushed(&key, seen.version, seen.activity);
+                }
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The worker purges: read the row, mark it, delete and commit (if the version is the one meant), tell the registry.
+struct Purger {
+    step: u8,
+    row: Option<Row>,
+    deletes: bool,
+}
+
+impl Purger {
+    fn new() -> Box<dyn Actor> {
+        Box::new(Self {
+            step: 0,
+            row: None,
+            deletes: false,
+        })
+    }
+}
+
+impl Actor for Purger {
+    fn step(&mut self, world: &mut World) -> bool {
+        self.step += 1;
+        match (self.step, self.row) {
+            (1, _) => self.row = world.row,
+            (2, Some(row)) => {
+                let marked = world.registry.mark_expired(&key(1), &row, &world.params, world.now);
+                self.deletes = matches!(marked, Marked::Yes(_));
+                if self.deletes && world.row.is_some_and(|now| now.version == row.version) {
+                    world.expired = true;
+                }
+            }
+            (3, Some(row)) if self.deletes && world.row.is_some_and(|now| now.version == row.version) => {
+                world.row = None;
+            }
+            (4, Some(row)) if self.deletes => {
+                world.registry.ended(&key(1), row.version);
+                return false;
+            }
+            (3, Some(_)) => {}
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// Runs every interleaving of the actors. `start` is the row at the beginning, loaded or not.
+fn explore(
+    name: &str,
+    start: Option<Row>,
+    loaded: bool,
+    slots: usize,
+    actors: impl Fn() -> Vec<Box<dyn Actor>>,
+    finally: impl Fn(&World),
+) {
+    let mut choices: Vec<(usize, usize)> = Vec::new();
+    let mut runs = 0_u64;
+    loop {
+        let owned = Owned::new(Layout {
+            partitions: 1,
+            slots_per_partition: slots,
+        });
+        let mut world = World {
+            registry: Registry::new(owned.memory(), NoLocks),
+            row: start,
+            params: params(60),
+            now: at(100),
+            closed: false,
+            expired: false,
+            told_active: None,
+            opened: false,
+            reopened: false,
+        };
+        if let (true, Some(row)) = (loaded, start)
+            && let Checked::Miss(ticket) = world.registry.check(&key(1), &world.params, Request::Look, at(0))
+        {
+            world.registry.load(&key(1), ticket, &row);
+        }
+        let mut waiting = actors();
+        let mut depth = 0;
+        while !waiting.is_empty() {
+            if depth == choices.len() {
+                choices.push((0, waiting.len()));
+            }
+            assert!(depth < 200, "{name}: an actor does not come to an end");
+            let chosen = choices[depth].0;
+            depth += 1;
+            if !waiting[chosen].step(&mut world) {
+                drop(waiting.remove(chosen));
+            }
+        }
+        finally(&world);
+        runs += 1;
+        // The next order: the last choice that has an alternative.
+        choices.truncate(depth);
+        while let Some((chosen, of)) = choices.pop() {
+            if chosen + 1 < of {
+                choices.push((chosen + 1, of));
+                break;
+            }
+        }
+        if choices.is_empty() {
+            break;
+        }
+        assert!(runs < 3_000_000, "{name}: too many interleavings");
+    }
+    assert!(runs > 10, "{name}: {runs} interleavings explore nothing");
+}
+
+fn fresh() -> Option<Row> {
+    Some(row(1, at(100)))
+}
+
+#[test]
+fn after_a_close_has_returned_no_check_says_true() {
+    for loaded in [false, true] {
+        explore(
+            "close",
+            fresh(),
+            loaded,
+            4,
+            || vec![Changer::closing(), Checker::new(100), Checker::new(101)],
+            |_| {},
+        );
+    }
+}
+
+#[test]
+fn after_a_close_has_returned_no_check_says_true_even_as_entries_are_evicted() {
+    explore(
+        "close under eviction",
+        fresh(),
+        true,
+        1,
+        || vec![Changer::closing(), Checker::new(100), Box::new(Crowd(2))],
+        |_| {},
+    );
+}
+
+#[test]
+fn a_session_that_was_opened_again_lives_though_the_worker_ends_the_old_one() {
+    let expired = Some(row(1, at(0)));
+    for loaded in [false, true] {
+        explore(
+            "reopen during purge",
+            expired,
+            loaded,
+            4,
+            || vec![Changer::opening(), Purger::new(), Checker::new(101)],
+            |world| assert_eq!(world.row.map(|row| row.version), Some(2)),
+        );
+    }
+}
+
+#[test]
+fn what_was_found_expired_is_let_in_by_nobody() {
+    let idle = Some(row(1, at(40)));
+    for loaded in [false, true] {
+        explore(
+            "expire",
+            idle,
+            loaded,
+            4,
+            || vec![Checker::new(100), Checker::new(101), Purger::new()],
+            |_| {},
+        );
+    }
+}
+
+#[test]
+fn a_rollback_loses_neither_a_mark_nor_a_touch() {
+    explore(
+        "rollback",
+        Some(row(1, at(60))),
+        true,
+        4,
+        || vec![Changer::rolling_back(), Checker::new(100), Checker::new(130)],
+        |world| {
+            let known = world.registry.look(&key(1), 1);
+            if !world.expired
+                && let (Some(told), Some((activity, _))) = (world.told_active, known)
+            {
+                assert!(activity >= told || world.row.is_some_and(|row| row.session.last_activity >= told));
+            }
+        },
+    );
+}
+
+#[test]
+fn a_flush_moves_no_activity_backwards_and_writes_to_no_other_opening() {
+    explore(
+        "flush",
+        fresh(),
+        true,
+        2,
+        || vec![Flusher::new(), Changer::opening(), Checker::new(110)],
+        |world| {
+            let row = world.row.expect("opened again");
+            assert_eq!(row.version, 2);
+            assert!(row.session.last_activity == at(100) || row.session.last_activity == at(110));
+        },
+    );
+}
+
+#[test]
+fn two_changes_at_once_leave_what_was_committed_last() {
+    explore(
+        "close and open",
+        fresh(),
+        true,
+        4,
+        || vec![Changer::closing(), Changer::rolling_back(), Checker::new(101)],
+        |_| {},
+    );
+}

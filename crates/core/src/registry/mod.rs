@@ -1,0 +1,511 @@
+//! The live sessions, in memory that all backends share.
+//!
+//! Plain data and logic: memory and locks are handed in, time and rows too. See `docs/architecture.md` for the whole
+//! protocol; in short:
+//!
+//! - A **check** finds its entry under the partition's shared lock, judges it, and touches it with one atomic maximum or
+//!   marks it with one compare-and-exchange ([`word`]). It allocates nothing.
+//! - An entry is a **copy of a row**, good as long as nobody has committed a change of that row. Whoever changes a row
+//!   puts its entry *in flux* before committing ([`Registry::begin_flux`]: checks then ask the row) and makes it
+//!   *unverified* afterwards ([`Registry::end_flux`]: the next check reads the row again). Activity is kept where the
+//!   row's version is still the entry's.
+//! - A **load** notes the partition's generation, reads the row, and inserts it only if the generation still stands:
+//!   every end of a flux bumps it, so that no row read before a commit gets in after it. Where a session in flux has no
+//!   entry, the whole partition takes no loads for that moment.
+//! - **Eviction** takes only what the row knows too: clean, unmarked, not in flux.
+//!
+//! Locks: one partition's at a time, and nothing is called under it but what is in this module.
+
+pub mod memory;
+mod table;
+pub mod word;
+
+#[cfg(test)]
+mod interleaving;
+#[cfg(test)]
+mod tests;
+
+use chrono::TimeDelta;
+
+use crate::digest::Digest;
+use crate::params::Params;
+use crate::time::Timestamp;
+use crate::verdict::{Expiry, Judgement, Request, Session, judge};
+
+pub use memory::{Layout, Memory, Partition, Slot};
+use table::{Entry, Table};
+use word::Word;
+
+/// The partitions' locks.
+pub trait Locks {
+    /// Runs `work` under the partition's lock, shared with others who read.
+    fn shared<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R;
+    /// Runs `work` under the partition's lock, alone.
+    fn exclusive<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R;
+}
+
+/// A session's name among all databases: an extension dropped and created anew finds nothing of the old, as its table
+/// has another OID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// OID of the database.
+    pub database: u32,
+    /// OID of the session table.
+    pub table: u32,
+    /// Digest of the session id.
+    pub digest: Digest,
+}
+
+/// A row as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Clocks and limits.
+    pub session: Session,
+    /// Which opening of the session id it is.
+    pub version: i64,
+}
+
+/// What a check found in the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// An answer.
+    Answer {
+        /// What it is.
+        judgement: Judgement,
+        /// The session, after the touch if there was one.
+        session: Session,
+        /// Whether this check is the one that marked it.
+        newly_marked: bool,
+        /// Whether this check's touch is the first since the row was last written.
+        newly_dirty: bool,
+    },
+    /// No entry to answer from: read the row and load it with this ticket.
+    Miss(Ticket),
+    /// The session is being changed: answer from the row, and load nothing.
+    InFlux,
+}
+
+/// The right to load a row that was read after it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    generation: u64,
+}
+
+/// What became of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// The entry is there: check again.
+    Ready,
+    /// Something changed since the ticket was taken: check again.
+    Stale,
+    /// The session, or one that shares its partition, is being changed: answer from the row that was read.
+    InFlux,
+    /// There is no room, as all entries hold activity that no row knows yet.
+    Full,
+}
+
+/// What is known of a session that has no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It was closed a while ago.
+    Closed,
+    /// Nothing.
+    Unknown,
+    /// Something changed since the ticket was taken: check again.
+    Stale,
+}
+
+/// A session in flux, to be given back to [`Registry::end_flux`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flux {
+    /// Its entry counts it.
+    Entry,
+    /// It has no entry: its partition counts it.
+    Absent,
+}
+
+/// What a committing transaction did to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The change may be any, or none.
+    Changed,
+    /// The session was closed, and that is committed.
+    Closed,
+}
+
+/// An entry as a scan tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Whose it is.
+    pub digest: Digest,
+    /// Which opening.
+    pub version: i64,
+    /// Its activity.
+    pub activity: Timestamp,
+    /// Its mark, if it has one.
+    pub mark: Option<Expiry>,
+}
+
+/// What became of an attempt to mark a session that the purge found on its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marked {
+    /// It is marked: no check says true of it any more.
+    Yes(Expiry),
+    /// It is valid after all, or being changed.
+    No,
+    /// There is no room for the mark.
+    Full,
+}
+
+/// The registry.
+#[derive(Clone, Copy, Debug)]
+pub struct Registry<'m, L> {
+    table: Table<'m>,
+    locks: L,
+}
+
+impl<'m, L: Locks> Registry<'m, L> {
+    /// Over memory that was formatted, with as many locks as it has partitions.
+    pub fn new(memory: Memory<'m>, locks: L) -> Self {
+        Self {
+            table: Table::new(memory),
+            locks,
+        }
+    }
+
+    /// Answers a request from the entry, touching or marking it. Shared lock.
+    pub fn check(&self, key: &Key, params: &Params, request: Request, now: Timestamp) -> Checked {
+        let place = self.table.place(key);
+        self.locks.shared(place.partition, || {
+            let Some(entry) = self.table.find(place, key) else {
+                return Checked::Miss(self.ticket(place.partition));
+            };
+            if entry.is_in_flux() {
+                return Checked::InFlux;
+            }
+            if entry.is_unverified() {
+                return Checked::Miss(self.ticket(place.partition));
+            }
+            answer(&entry, params, request, now)
+        })
+    }
+
+    /// Puts a row that was read after the ticket was taken into the registry. Exclusive lock.
+    pub fn load(&self, key: &Key, ticket: Ticket, row: &Row) -> Loaded {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            if !self.stands(place.partition, ticket) {
+                return Loaded::Stale;
+            }
+            match self.table.find(place, key) {
+                Some(entry) if entry.is_in_flux() => Loaded::InFlux,
+                Some(entry) => {
+                    entry.verify(row);
+                    Loaded::Ready
+                }
+                None if self.table.absent_flux(place.partition) > 0 => Loaded::InFlux,
+                None => match self.table.insert(place, key) {
+                    Some(entry) => {
+                        entry.fill(row, Word::of(row.session.last_activity));
+                        Loaded::Ready
+                    }
+                    None => Loaded::Full,
+                },
+            }
+        })
+    }
+
+    /// Learns that there was no row, after the ticket was taken. Exclusive lock where there is an entry.
+    pub fn missing(&self, key: &Key, ticket: Ticket) -> Missing {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            if !self.stands(place.partition, ticket) {
+                return Missing::Stale;
+            }
+            match self.table.find(place, key) {
+                Some(entry) if entry.is_closed() => Missing::Closed,
+                None => Missing::Unknown,
+                Some(entry) if entry.is_in_flux() => Missing::Unknown,
+                Some(entry) => {
+                    self.table.remove(place, entry);
+                    Missing::Unknown
+                }
+            }
+        })
+    }
+
+    /// The activity and the mark that the registry holds for this opening of a session, whatever its state. Shared lock.
+    pub fn look(&self, key: &Key, version: i64) -> Option<(Timestamp, Option<Expiry>)> {
+        let place = self.table.place(key);
+        self.locks.shared(place.partition, || {
+            let entry = self.table.find(place, key).filter(|entry| entry.version() == version)?;
+            Some((entry.word().activity(), entry.word().mark()))
+        })
+    }
+
+    /// Moves activity forward where there is an entry of this opening, whatever its state: for a check that was answered
+    /// from the row. Whether there was one. Shared lock.
+    pub fn touch(&self, key: &Key, version: i64, now: Timestamp) -> bool {
+        let place = self.table.place(key);
+        self.locks.shared(place.partition, || {
+            match self.table.find(place, key).filter(|entry| entry.version() == version) {
+                Some(entry) => {
+                    entry.touch(now);
+                    true
+                }
+                None => false,
+            }
+        })
+    }
+
+    /// Moves activity forward where the entry is this opening's; makes one, unverified, where there is none: for a
+    /// standby, whose checks ask the row each time. Whether it is held. Exclusive lock.
+    pub fn remember(&self, key: &Key, row: &Row, now: Timestamp) -> bool {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            let entry = match self.table.find(place, key) {
+                Some(entry) if entry.version() == row.version => entry,
+                Some(entry) => {
+                    entry.fill(row, Word::of(row.session.last_activity));
+                    entry
+                }
+                None => match self.table.insert(place, key) {
+                    Some(entry) => {
+                        entry.fill(row, Word::of(row.session.last_activity));
+                        entry
+                    }
+                    None => return false,
+                },
+            };
+            entry.set_unverified();
+            entry.touch(now);
+            true
+        })
+    }
+
+    /// Before a transaction that changed the session commits. Exclusive lock.
+    pub fn begin_flux(&self, key: &Key) -> Flux {
+        let place = self.table.place(key);
+        self.locks
+            .exclusive(place.partition, || match self.table.find(place, key) {
+                Some(entry) => {
+                    entry.add_flux();
+                    Flux::Entry
+                }
+                None => {
+                    self.table.add_absent_flux(place.partition);
+                    Flux::Absent
+                }
+            })
+    }
+
+    /// After it has committed or aborted; `flux` is `None` where it never got to [`Registry::begin_flux`]. `touch` is
+    /// the newest request that counted in that transaction. Exclusive lock.
+    pub fn end_flux(&self, key: &Key, flux: Option<Flux>, outcome: Outcome, touch: Option<Timestamp>) {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            self.table.bump_generation(place.partition);
+            if flux == Some(Flux::Absent) {
+                self.table.remove_absent_flux(place.partition);
+            }
+            if let Some(entry) = self.table.find(place, key) {
+                if flux == Some(Flux::Entry) {
+                    entry.remove_flux();
+                }
+                entry.set_unverified();
+                entry.set_closed(outcome == Outcome::Closed);
+                if let Some(touch) = touch {
+                    entry.touch(touch);
+                }
+            }
+        });
+    }
+
+    /// After a change that may be of any session of a table: all its entries become unverified. Exclusive locks, one
+    /// after the other.
+    pub fn unverify_all(&self, database: u32, table: u32) {
+        for partition in 0..self.table.partitions() {
+            self.locks.exclusive(partition, || {
+                self.table.bump_generation(partition);
+                for entry in self.table.entries(partition) {
+                    if entry.belongs_to(database, Some(table)) {
+                        entry.set_unverified();
+                    }
+                }
+            });
+        }
+    }
+
+    /// Marks a session that the purge found expired on its row, so that no check lets it in from here on. The newer of
+    /// row and entry counts. Exclusive lock.
+    pub fn mark_expired(&self, key: &Key, row: &Row, params: &Params, now: Timestamp) -> Marked {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            let entry = match self.table.find(place, key) {
+                Some(entry) if entry.is_in_flux() || entry.version() != row.version => return Marked::No,
+                Some(entry) => entry,
+                None => {
+                    if self.table.absent_flux(place.partition) > 0 {
+                        return Marked::No;
+                    }
+                    let Some(entry) = self.table.insert(place, key) else {
+                        return Marked::Full;
+                    };
+                    entry.fill(row, Word::of(row.session.last_activity));
+                    entry.set_unverified();
+                    entry
+                }
+            };
+            if let Some(mark) = entry.word().mark() {
+                return Marked::Yes(mark);
+            }
+            let newest = Session {
+                last_activity: entry.word().activity().max(row.session.last_activity),
+                ..row.session
+            };
+            match judge(&newest, params, Request::Look, now) {
+                Judgement::Expired(expiry) => {
+                    entry.mark(expiry);
+                    Marked::Yes(expiry)
+                }
+                Judgement::Valid { .. } => Marked::No,
+            }
+        })
+    }
+
+    /// Collects entries of a database's table, from one partition, that `wanted` says yes to, into the room that `found`
+    /// has; whether there may be more. Shared lock.
+    pub fn collect(&self, partition: usize, database: u32, table: u32, wanted: Wanted, found: &mut Vec<Seen>) -> bool {
+        self.locks.shared(partition, || {
+            for entry in self.table.entries(partition) {
+                if entry.belongs_to(database, Some(table)) && entry.is_wanted(wanted) {
+                    if found.len() == found.capacity() {
+                        return true;
+                    }
+                    found.push(entry.seen());
+                }
+            }
+            false
+        })
+    }
+
+    /// The row of this opening now has at least this activity: committed. Shared lock.
+    pub fn flushed(&self, key: &Key, version: i64, activity: Timestamp) {
+        let place = self.table.place(key);
+        self.locks.shared(place.partition, || {
+            if let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) {
+                entry.flushed(activity);
+            }
+        });
+    }
+
+    /// The row of this opening is gone, or is another opening's: committed. Exclusive lock.
+    pub fn ended(&self, key: &Key, version: i64) {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            self.table.bump_generation(place.partition);
+            if let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) {
+                if entry.is_in_flux() {
+                    entry.set_unverified();
+                } else {
+                    self.table.remove(place, entry);
+                }
+            }
+        });
+    }
+
+    /// Forgets a database that is no more, or one table of it. Exclusive locks, one after the other.
+    pub fn forget(&self, database: u32, table: Option<u32>) {
+        for partition in 0..self.table.partitions() {
+            self.locks.exclusive(partition, || {
+                self.table.bump_generation(partition);
+                self.table.remove_where(partition, |entry| {
+                    entry.belongs_to(database, table) && !entry.is_in_flux()
+                });
+            });
+        }
+    }
+
+    /// How many partitions there are.
+    pub fn partitions(&self) -> usize {
+        self.table.partitions()
+    }
+
+    /// How many entries are in use, and how many there is room for. No lock: a figure for people.
+    pub fn fill(&self) -> (usize, usize) {
+        self.table.fill()
+    }
+
+    fn ticket(&self, partition: usize) -> Ticket {
+        Ticket {
+            generation: self.table.generation(partition),
+        }
+    }
+
+    fn stands(&self, partition: usize, ticket: Ticket) -> bool {
+        self.table.generation(partition) == ticket.generation
+    }
+}
+
+/// Which entries a scan is after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those with activity that the row does not know, and no mark.
+    Dirty,
+    /// Those that are marked.
+    Marked,
+    /// Every one.
+    Any,
+}
+
+/// Judges a verified entry, and touches or marks it.
+fn answer(entry: &Entry, params: &Params, request: Request, now: Timestamp) -> Checked {
+    loop {
+        let word = entry.word();
+        let session = entry.session(word);
+        let unchanged = |judgement| Checked::Answer {
+            judgement,
+            session,
+            newly_marked: false,
+            newly_dirty: false,
+        };
+        if let Some(expiry) = word.mark() {
+            return unchanged(Judgement::Expired(expiry));
+        }
+        let judgement = judge(&session, params, request, now);
+        match judgement {
+            Judgement::Expired(_) if request == Request::Look => return unchanged(judgement),
+            Judgement::Expired(expiry) => {
+                if entry.mark_if(word, expiry) {
+                    return Checked::Answer {
+                        judgement,
+                        session,
+                        newly_marked: true,
+                        newly_dirty: false,
+                    };
+                }
+                // A touch or another's mark came first: judge what is there now.
+            }
+            Judgement::Valid { touch: false, .. } => return unchanged(judgement),
+            Judgement::Valid { touch: true, .. } => {
+                let before = entry.touch(now);
+                if before.mark().is_some() {
+                    continue;
+                }
+                return Checked::Answer {
+                    judgement,
+                    session: Session {
+                        last_activity: before.activity().max(now),
+                        ..session
+                    },
+                    newly_marked: false,
+                    newly_dirty: entry.was_clean(before),
+                };
+            }
+        }
+    }
+}
+
+fn delay_of(micros: i64) -> Option<TimeDelta> {
+    (micros != 0).then(|| TimeDelta::microseconds(micros))
+}

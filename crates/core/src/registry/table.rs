@@ -1,0 +1,363 @@
+//! The registry's hash table: finding, inserting, evicting and removing entries.
+//!
+//! All of it is called under a partition's lock: what writes, under the exclusive one, but for [`Entry::touch`],
+//! [`Entry::mark_if`] and [`Entry::flushed`], which are single atomic steps.
+
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use super::memory::{Memory, NONE, Partition, Slot, flags};
+use super::word::Word;
+use super::{Key, Row, Seen, Wanted, delay_of};
+use crate::digest::Digest;
+use crate::time::{Timestamp, to_micros};
+use crate::verdict::{Expiry, Session};
+
+/// How many entries that could go are compared to find the one that is least missed.
+const CANDIDATES: usize = 8;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'m> {
+    memory: Memory<'m>,
+    per_partition: usize,
+}
+
+/// Where a key belongs.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub partition: usize,
+    /// Absolute.
+    bucket: usize,
+}
+
+/// An entry in use.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'m> {
+    slot: &'m Slot,
+    /// Relative to its partition.
+    index: u32,
+}
+
+impl<'m> Table<'m> {
+    pub fn new(memory: Memory<'m>) -> Self {
+        let per_partition = memory.slots.len() / memory.partitions.len();
+        debug_assert!(memory.partitions.len().is_power_of_two() && memory.buckets.len() == memory.slots.len());
+        Self { memory, per_partition }
+    }
+
+    /// A digest is as good as random: its bits are the hash.
+    pub fn place(&self, key: &Key) -> Place {
+        let [first, second, ..] = words_of(&key.digest);
+        let hash = second ^ (u64::from(key.database) << 32 | u64::from(key.table)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let partition = first as usize & (self.memory.partitions.len() - 1);
+        let bucket = (u128::from(hash) * self.per_partition as u128 >> 64) as usize;
+        Place {
+            partition,
+            bucket: partition * self.per_partition + bucket,
+        }
+    }
+
+    pub fn find(&self, place: Place, key: &Key) -> Option<Entry<'m>> {
+        let mut next = self.memory.buckets[place.bucket].load(Relaxed);
+        while next != NONE {
+            let entry = self.entry(place.partition, next);
+            if entry.is_of(key) {
+                return Some(entry);
+            }
+            next = entry.slot.next.load(Relaxed);
+        }
+        None
+    }
+
+    /// A new entry, to be filled; `None` where there is no room.
+    pub fn insert(&self, place: Place, key: &Key) -> Option<Entry<'m>> {
+        let partition = self.partition(place.partition);
+        if partition.free.load(Relaxed) == NONE {
+            self.evict(place.partition)?;
+        }
+        let index = partition.free.load(Relaxed);
+        let entry = self.entry(place.partition, index);
+        partition.free.store(entry.slot.next.load(Relaxed), Relaxed);
+        partition.used.fetch_add(1, Relaxed);
+        entry.slot.database.store(key.database, Relaxed);
+        entry.slot.table.store(key.table, Relaxed);
+        for (part, word) in entry.slot.digest.iter().zip(words_of(&key.digest)) {
+            part.store(word, Relaxed);
+        }
+        entry.slot.flags.store(flags::USED, Relaxed);
+        let bucket = &self.memory.buckets[place.bucket];
+        entry.slot.next.store(bucket.load(Relaxed), Relaxed);
+        bucket.store(index, Relaxed);
+        Some(entry)
+    }
+
+    pub fn remove(&self, place: Place, entry: Entry<'m>) {
+        let mut link: &AtomicU32 = &self.memory.buckets[place.bucket];
+        loop {
+            match link.load(Relaxed) {
+                NONE => return,
+                index if index == entry.index => break,
+                index => link = &self.entry(place.partition, index).slot.next,
+            }
+        }
+        link.store(entry.slot.next.load(Relaxed), Relaxed);
+        let partition = self.partition(place.partition);
+        entry.slot.flags.store(0, Relaxed);
+        entry.slot.next.store(partition.free.load(Relaxed), Relaxed);
+        partition.free.store(entry.index, Relaxed);
+        partition.used.fetch_sub(1, Relaxed);
+    }
+
+    pub fn remove_where(&self, partition: usize, condition: impl Fn(&Entry) -> bool) {
+        for entry in self.entries(partition).filter(|entry| condition(entry)) {
+            self.remove(self.place(&entry.key()), entry);
+        }
+    }
+
+    /// Frees the one of a few evictable entries that was used longest ago.
+    fn evict(&self, partition: usize) -> Option<()> {
+        let hand = &self.partition(partition).hand;
+        let start = hand.load(Relaxed) as usize;
+        let victim = (0..self.per_partition)
+            .map(|step| ((start + step) % self.per_partition) as u32)
+            .map(|index| self.entry(partition, index))
+            .filter(Entry::is_evictable)
+            .take(CANDIDATES)
+            .min_by_key(|entry| entry.word().activity())?;
+        hand.store(victim.index + 1, Relaxed);
+        self.remove(self.place(&victim.key()), victim);
+        Some(())
+    }
+
+    /// The entries of a partition that are in use.
+    pub fn entries(&self, partition: usize) -> impl Iterator<Item = Entry<'m>> + use<'m> {
+        let first = partition * self.per_partition;
+        self.memory.slots[first..first + self.per_partition]
+            .iter()
+            .zip(0..)
+            .map(|(slot, index)| Entry { slot, index })
+            .filter(|entry| entry.slot.flags.load(Relaxed) & flags::USED != 0)
+    }
+
+    pub fn partitions(&self) -> usize {
+        self.memory.partitions.len()
+    }
+
+    pub fn fill(&self) -> (usize, usize) {
+        let used = self
+            .memory
+            .partitions
+            .iter()
+            .map(|partition| partition.used.load(Relaxed) as usize)
+            .sum();
+        (used, self.memory.slots.len())
+    }
+
+    pub fn generation(&self, partition: usize) -> u64 {
+        self.partition(partition).generation.load(Relaxed)
+    }
+
+    pub fn bump_generation(&self, partition: usize) {
+        self.partition(partition).generation.fetch_add(1, Relaxed);
+    }
+
+    pub fn absent_flux(&self, partition: usize) -> u32 {
+        self.partition(partition).absent_flux.load(Relaxed)
+    }
+
+    pub fn add_absent_flux(&self, partition: usize) {
+        self.partition(partition).absent_flux.fetch_add(1, Relaxed);
+    }
+
+    pub fn remove_absent_flux(&self, partition: usize) {
+        self.partition(partition).absent_flux.fetch_sub(1, Relaxed);
+    }
+
+    fn partition(&self, partition: usize) -> &'m Partition {
+        &self.memory.partitions[partition]
+    }
+
+    fn entry(&self, partition: usize, index: u32) -> Entry<'m> {
+        Entry {
+            slot: &self.memory.slots[partition * self.per_partition + index as usize],
+            index,
+        }
+    }
+}
+
+impl Entry<'_> {
+    /// Makes it a copy of a row, with this word.
+    pub fn fill(&self, row: &Row, word: Word) {
+        let micros = |delay: Option<chrono::TimeDelta>| delay.map_or(0, to_micros);
+        self.slot.word.store(word.bits(), Release);
+        self.slot
+            .flushed
+            .store(Word::of(row.session.last_activity).activity().micros(), Relaxed);
+        self.slot.opened_at.store(row.session.opened_at.micros(), Relaxed);
+        self.slot.idle_delay.store(micros(row.session.idle_delay), Relaxed);
+        self.slot
+            .absolute_delay
+            .store(micros(row.session.absolute_delay), Relaxed);
+        self.slot.version.store(row.version, Relaxed);
+        self.clear(flags::UNVERIFIED | flags::CLOSED);
+    }
+
+    /// Makes it a copy of a row that was read anew: activity and mark are kept where it is the same opening.
+    pub fn verify(&self, row: &Row) {
+        let of_row = Word::of(row.session.last_activity);
+        let word = if self.version() == row.version {
+            Word::from_bits(self.word().bits().max(of_row.bits()))
+        } else {
+            of_row
+        };
+        self.fill(row, word);
+    }
+
+    pub fn session(&self, word: Word) -> Session {
+        Session {
+            opened_at: Timestamp::from_micros(self.slot.opened_at.load(Relaxed)),
+            last_activity: word.activity(),
+            idle_delay: delay_of(self.slot.idle_delay.load(Relaxed)),
+            absolute_delay: delay_of(self.slot.absolute_delay.load(Relaxed)),
+        }
+    }
+
+    pub fn word(&self) -> Word {
+        Word::from_bits(self.slot.word.load(Acquire))
+    }
+
+    /// Moves activity forward; what was there before.
+    pub fn touch(&self, now: Timestamp) -> Word {
+        Word::from_bits(self.slot.word.fetch_max(Word::of(now).bits(), AcqRel))
+    }
+
+    /// Marks it if its word is still the one that was judged.
+    pub fn mark_if(&self, judged: Word, expiry: Expiry) -> bool {
+        let word: &AtomicU64 = &self.slot.word;
+        word.compare_exchange(judged.bits(), judged.marked(expiry).bits(), AcqRel, Acquire)
+            .is_ok()
+    }
+
+    /// Marks it, under the exclusive lock.
+    pub fn mark(&self, expiry: Expiry) {
+        self.slot.word.store(self.word().marked(expiry).bits(), Release);
+    }
+
+    pub fn flushed(&self, activity: Timestamp) {
+        self.slot.flushed.fetch_max(activity.micros(), Relaxed);
+    }
+
+    /// Whether the row knew of the activity in `word`.
+    pub fn was_clean(&self, word: Word) -> bool {
+        word.activity().micros() <= self.slot.flushed.load(Relaxed)
+    }
+
+    pub fn version(&self) -> i64 {
+        self.slot.version.load(Relaxed)
+    }
+
+    pub fn is_in_flux(&self) -> bool {
+        self.flags() & flags::FLUX != 0
+    }
+
+    pub fn add_flux(&self) {
+        self.slot.flags.fetch_add(1, Relaxed);
+    }
+
+    pub fn remove_flux(&self) {
+        self.slot.flags.fetch_sub(1, Relaxed);
+    }
+
+    pub fn is_unverified(&self) -> bool {
+        self.flags() & flags::UNVERIFIED != 0
+    }
+
+    pub fn set_unverified(&self) {
+        self.slot.flags.fetch_or(flags::UNVERIFIED, Relaxed);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.flags() & flags::CLOSED != 0
+    }
+
+    pub fn set_closed(&self, closed: bool) {
+        if closed {
+            self.slot.flags.fetch_or(flags::CLOSED, Relaxed);
+        } else {
+            self.clear(flags::CLOSED);
+        }
+    }
+
+    pub fn belongs_to(&self, database: u32, table: Option<u32>) -> bool {
+        self.slot.database.load(Relaxed) == database && table.is_none_or(|table| self.slot.table.load(Relaxed) == table)
+    }
+
+    pub fn is_wanted(&self, wanted: Wanted) -> bool {
+        let word = self.word();
+        match wanted {
+            Wanted::Dirty => word.mark().is_none() && !self.was_clean(word) && !self.is_closed(),
+            Wanted::Marked => word.mark().is_some(),
+            Wanted::Any => true,
+        }
+    }
+
+    pub fn seen(&self) -> Seen {
+        let word = self.word();
+        Seen {
+            digest: self.key().digest,
+            version: self.version(),
+            activity: word.activity(),
+            mark: word.mark(),
+        }
+    }
+
+    fn is_evictable(&self) -> bool {
+        let word = self.word();
+        self.flags() & flags::USED != 0
+            && !self.is_in_flux()
+            && word.mark().is_none()
+            && (self.was_clean(word) || self.is_closed())
+    }
+
+    fn is_of(&self, key: &Key) -> bool {
+        let words = words_of(&key.digest);
+        self.slot
+            .digest
+            .iter()
+            .zip(words)
+            .all(|(part, word)| part.load(Relaxed) == word)
+            && self.belongs_to(key.database, Some(key.table))
+    }
+
+    fn key(&self) -> Key {
+        let mut bytes = [0; Digest::LEN];
+        for (chunk, part) in bytes.chunks_exact_mut(8).zip(&self.slot.digest) {
+            chunk.copy_from_slice(&part.load(Relaxed).to_ne_bytes());
+        }
+        Key {
+            database: self.slot.database.load(Relaxed),
+            table: self.slot.table.load(Relaxed),
+            digest: Digest::from(bytes),
+        }
+    }
+
+    fn flags(&self) -> u32 {
+        self.slot.flags.load(Relaxed)
+    }
+
+    fn clear(&self, bits: u32) {
+        self.slot.flags.fetch_and(!bits, Relaxed);
+    }
+}
+
+/// A digest in the form that slots hold.
+fn words_of(digest: &Digest) -> [u64; 4] {
+    let bytes = digest.as_bytes();
+    std::array::from_fn(|n| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[n * 8..n * 8 + 8]);
+        u64::from_ne_bytes(word)
+    })
+}

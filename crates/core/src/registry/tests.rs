@@ -1,0 +1,526 @@
+//! The registry's operations, one at a time, and under threads.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, RwLock};
+use std::thread;
+
+use super::*;
+
+/// Memory that lives as long as a test.
+pub(super) struct Owned {
+    partitions: Vec<Partition>,
+    slots: Vec<Slot>,
+    buckets: Vec<AtomicU32>,
+}
+
+impl Owned {
+    pub(super) fn new(layout: Layout) -> Self {
+        let owned = Self {
+            partitions: (0..layout.partitions).map(|_| Partition::default()).collect(),
+            slots: (0..layout.slots()).map(|_| Slot::default()).collect(),
+            buckets: (0..layout.slots()).map(|_| AtomicU32::new(0)).collect(),
+        };
+        owned.memory().format();
+        owned
+    }
+
+    pub(super) fn memory(&self) -> Memory<'_> {
+        Memory {
+            partitions: &self.partitions,
+            slots: &self.slots,
+            buckets: &self.buckets,
+        }
+    }
+}
+
+/// For one thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoLocks;
+
+impl Locks for NoLocks {
+    fn shared<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
+        work()
+    }
+    fn exclusive<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
+        work()
+    }
+}
+
+struct RealLocks<'l>(&'l [RwLock<()>]);
+
+impl Locks for RealLocks<'_> {
+    fn shared<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R {
+        let _guard = self.0[partition].read().expect("no test panics under a lock");
+        work()
+    }
+    fn exclusive<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R {
+        let _guard = self.0[partition].write().expect("no test panics under a lock");
+        work()
+    }
+}
+
+pub(super) fn key(n: u32) -> Key {
+    Key {
+        database: 1,
+        table: 2,
+        digest: Digest::of(&n.to_le_bytes()),
+    }
+}
+
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+pub(super) fn row(version: i64, activity: Timestamp) -> Row {
+    let session = Session {
+        opened_at: at(0),
+        last_activity: activity,
+        idle_delay: None,
+        absolute_delay: None,
+    };
+    Row { session, version }
+}
+
+pub(super) fn params(delay: i64) -> Params {
+    Params {
+        delay: (delay > 0).then(|| TimeDelta::seconds(delay)),
+        ..Params::default()
+    }
+}
+
+fn small(slots: usize) -> Owned {
+    Owned::new(Layout {
+        partitions: 1,
+        slots_per_partition: slots,
+    })
+}
+
+fn registry(owned: &Owned) -> Registry<'_, NoLocks> {
+    Registry::new(owned.memory(), NoLocks)
+}
+
+fn ticket(registry: &Registry<NoLocks>, key: &Key) -> Ticket {
+    match registry.check(key, &params(60), Request::Look, at(0)) {
+        Checked::Miss(ticket) => ticket,
+        other => panic!("expected a miss: {other:?}"),
+    }
+}
+
+fn load(registry: &Registry<NoLocks>, key: &Key, row: &Row) -> Loaded {
+    registry.load(key, ticket(registry, key), row)
+}
+
+fn judgement(checked: Checked) -> Judgement {
+    match checked {
+        Checked::Answer { judgement, .. } => judgement,
+        other => panic!("expected an answer: {other:?}"),
+    }
+}
+
+fn is_valid(checked: Checked) -> bool {
+    matches!(judgement(checked), Judgement::Valid { .. })
+}
+
+#[test]
+fn a_loaded_session_is_answered_and_touched() {
+    let owned = small(4);
+    let r = registry(&owned);
+    assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Ready);
+    let first = r.check(&key(1), &params(60), Request::Counting, at(50));
+    assert!(matches!(first, Checked::Answer { newly_dirty: true, session, .. } if session.last_activity == at(50)));
+    let second = r.check(&key(1), &params(60), Request::Counting, at(110));
+    assert!(matches!(second, Checked::Answer { newly_dirty: false, session, .. } if session.last_activity == at(110)));
+}
+
+#[test]
+fn a_late_request_does_not_move_activity_backwards() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    r.check(&key(1), &params(60), Request::Counting, at(50));
+    r.check(&key(1), &params(60), Request::Counting, at(20));
+    assert_eq!(r.look(&key(1), 1), Some((at(50), None)));
+}
+
+#[test]
+fn expired_once_is_final_whatever_the_delay_becomes() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    let found = r.check(&key(1), &params(60), Request::Counting, at(61));
+    assert!(matches!(
+        found,
+        Checked::Answer {
+            newly_marked: true,
+            judgement: Judgement::Expired(Expiry::Idle),
+            ..
+        }
+    ));
+    for request in [Request::Counting, Request::Ignored, Request::Look] {
+        let again = r.check(&key(1), &params(1000), request, at(62));
+        assert!(matches!(
+            again,
+            Checked::Answer {
+                newly_marked: false,
+                judgement: Judgement::Expired(_),
+                ..
+            }
+        ));
+    }
+}
+
+#[test]
+fn a_look_neither_touches_nor_marks() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    assert!(is_valid(r.check(&key(1), &params(60), Request::Look, at(30))));
+    assert!(!is_valid(r.check(&key(1), &params(60), Request::Look, at(61))));
+    assert_eq!(r.look(&key(1), 1), Some((at(0), None)));
+}
+
+#[test]
+fn databases_and_tables_do_not_see_each_others_sessions() {
+    let owned = small(8);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    for other in [Key { database: 9, ..key(1) }, Key { table: 9, ..key(1) }] {
+        assert!(matches!(
+            r.check(&other, &params(60), Request::Look, at(0)),
+            Checked::Miss(_)
+        ));
+    }
+}
+
+#[test]
+fn a_session_in_flux_is_asked_of_its_row_and_read_again_afterwards() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    let flux = r.begin_flux(&key(1));
+    assert_eq!(r.check(&key(1), &params(60), Request::Counting, at(1)), Checked::InFlux);
+    r.end_flux(&key(1), Some(flux), Outcome::Changed, None);
+    assert!(matches!(
+        r.check(&key(1), &params(60), Request::Counting, at(1)),
+        Checked::Miss(_)
+    ));
+}
+
+#[test]
+fn activity_is_kept_where_the_version_is_and_dropped_where_it_is_not() {
+    let owned = small(4);
+    let r = registry(&owned);
+    for (version, expected) in [(1, at(40)), (2, at(10))] {
+        load(&r, &key(1), &row(1, at(0)));
+        r.check(&key(1), &params(60), Request::Counting, at(40));
+        let flux = r.begin_flux(&key(1));
+        r.end_flux(&key(1), Some(flux), Outcome::Changed, None);
+        load(&r, &key(1), &row(version, at(10)));
+        assert_eq!(r.look(&key(1), version), Some((expected, None)));
+        r.ended(&key(1), version);
+    }
+}
+
+#[test]
+fn a_new_opening_is_not_held_by_the_mark_of_the_old() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    r.check(&key(1), &params(60), Request::Counting, at(100));
+    let flux = r.begin_flux(&key(1));
+    r.end_flux(&key(1), Some(flux), Outcome::Changed, None);
+    load(&r, &key(1), &row(2, at(100)));
+    assert!(is_valid(r.check(&key(1), &params(60), Request::Counting, at(101))));
+}
+
+#[test]
+fn a_mark_outlives_a_change_that_is_rolled_back() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    r.check(&key(1), &params(60), Request::Counting, at(100));
+    let flux = r.begin_flux(&key(1));
+    r.end_flux(&key(1), Some(flux), Outcome::Changed, None);
+    load(&r, &key(1), &row(1, at(0)));
+    assert!(!is_valid(r.check(&key(1), &params(1000), Request::Counting, at(101))));
+}
+
+#[test]
+fn a_row_read_before_a_change_ended_is_not_loaded_after_it() {
+    let owned = small(4);
+    let r = registry(&owned);
+    let before = ticket(&r, &key(1));
+    let flux = r.begin_flux(&key(1));
+    assert_eq!(r.load(&key(1), before, &row(1, at(0))), Loaded::InFlux);
+    r.end_flux(&key(1), Some(flux), Outcome::Closed, None);
+    assert_eq!(r.load(&key(1), before, &row(1, at(0))), Loaded::Stale);
+    assert_eq!(r.load(&key(1), ticket(&r, &key(1)), &row(1, at(0))), Loaded::Ready);
+}
+
+#[test]
+fn nothing_is_loaded_beside_a_session_in_flux_that_has_no_entry() {
+    let owned = small(4);
+    let r = registry(&owned);
+    let flux = r.begin_flux(&key(1));
+    assert_eq!(flux, Flux::Absent);
+    assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::InFlux);
+    r.end_flux(&key(1), Some(flux), Outcome::Changed, None);
+    assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Ready);
+}
+
+#[test]
+fn two_transactions_can_have_one_session_in_flux() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    let (one, other) = (r.begin_flux(&key(1)), r.begin_flux(&key(1)));
+    r.end_flux(&key(1), Some(one), Outcome::Changed, None);
+    assert_eq!(r.check(&key(1), &params(60), Request::Look, at(0)), Checked::InFlux);
+    r.end_flux(&key(1), Some(other), Outcome::Changed, None);
+    assert!(matches!(
+        r.check(&key(1), &params(60), Request::Look, at(0)),
+        Checked::Miss(_)
+    ));
+}
+
+#[test]
+fn a_touch_made_in_a_transaction_follows_at_its_end() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    let flux = r.begin_flux(&key(1));
+    r.end_flux(&key(1), Some(flux), Outcome::Changed, Some(at(30)));
+    load(&r, &key(1), &row(1, at(0)));
+    assert_eq!(r.look(&key(1), 1), Some((at(30), None)));
+}
+
+#[test]
+fn closed_is_known_until_the_entry_goes() {
+    let owned = small(4);
+    let r = registry(&owned);
+    assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Unknown);
+    load(&r, &key(1), &row(1, at(0)));
+    let flux = r.begin_flux(&key(1));
+    r.end_flux(&key(1), Some(flux), Outcome::Closed, None);
+    assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Closed);
+    load(&r, &key(1), &row(2, at(0)));
+    let flux = r.begin_flux(&key(1));
+    r.end_flux(&key(1), Some(flux), Outcome::Changed, None);
+    assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Unknown);
+    assert_eq!(r.fill().0, 0);
+}
+
+#[test]
+fn clean_entries_make_room_and_dirty_marked_or_fluxed_ones_do_not() {
+    let owned = small(3);
+    let r = registry(&owned);
+    for n in 1..=3 {
+        load(&r, &key(n), &row(1, at(0)));
+    }
+    r.check(&key(1), &params(60), Request::Counting, at(10));
+    r.check(&key(2), &params(60), Request::Counting, at(100));
+    assert_eq!(load(&r, &key(4), &row(1, at(0))), Loaded::Ready);
+    assert_eq!(
+        (
+            r.look(&key(1), 1).is_some(),
+            r.look(&key(2), 1).is_some(),
+            r.look(&key(3), 1)
+        ),
+        (true, true, None)
+    );
+    r.begin_flux(&key(4));
+    assert_eq!(load(&r, &key(5), &row(1, at(0))), Loaded::Full);
+    r.flushed(&key(1), 1, at(10));
+    assert_eq!(load(&r, &key(5), &row(1, at(0))), Loaded::Ready);
+    assert_eq!(r.look(&key(1), 1), None);
+}
+
+#[test]
+fn of_several_clean_entries_the_one_used_longest_ago_goes() {
+    let owned = small(3);
+    let r = registry(&owned);
+    for (n, activity) in [(1, 30), (2, 10), (3, 20)] {
+        load(&r, &key(n), &row(1, at(activity)));
+    }
+    load(&r, &key(4), &row(1, at(40)));
+    assert_eq!(r.look(&key(2), 1), None);
+}
+
+#[test]
+fn scans_find_what_is_dirty_and_what_is_marked() {
+    let owned = small(8);
+    let r = registry(&owned);
+    for n in 1..=4 {
+        load(&r, &key(n), &row(1, at(0)));
+    }
+    r.check(&key(1), &params(60), Request::Counting, at(10));
+    r.check(&key(2), &params(60), Request::Counting, at(100));
+    let scan = |wanted| {
+        let mut found = Vec::with_capacity(8);
+        assert!(!r.collect(0, 1, 2, wanted, &mut found));
+        found
+    };
+    let dirty = Seen {
+        digest: key(1).digest,
+        version: 1,
+        activity: at(10),
+        mark: None,
+    };
+    assert_eq!(scan(Wanted::Dirty), [dirty]);
+    let marked = Seen {
+        digest: key(2).digest,
+        version: 1,
+        activity: at(0),
+        mark: Some(Expiry::Idle),
+    };
+    assert_eq!(scan(Wanted::Marked), [marked]);
+    r.flushed(&key(1), 1, at(9));
+    assert_eq!(scan(Wanted::Dirty), [dirty]);
+    r.flushed(&key(1), 1, at(10));
+    assert_eq!(scan(Wanted::Dirty), []);
+    let mut little = Vec::with_capacity(3);
+    assert!(r.collect(0, 1, 2, Wanted::Any, &mut little));
+    assert_eq!(little.len(), 3);
+}
+
+#[test]
+fn the_purge_marks_only_what_row_and_entry_agree_is_expired() {
+    let owned = small(2);
+    let r = registry(&owned);
+    let p = params(60);
+    load(&r, &key(1), &row(1, at(0)));
+    r.check(&key(1), &p, Request::Counting, at(50));
+    assert_eq!(r.mark_expired(&key(1), &row(1, at(0)), &p, at(70)), Marked::No);
+    assert_eq!(r.mark_expired(&key(1), &row(2, at(0)), &p, at(200)), Marked::No);
+    assert_eq!(
+        r.mark_expired(&key(1), &row(1, at(0)), &p, at(111)),
+        Marked::Yes(Expiry::Idle)
+    );
+    assert_eq!(
+        r.mark_expired(&key(2), &row(1, at(0)), &p, at(111)),
+        Marked::Yes(Expiry::Idle)
+    );
+    assert_eq!(r.mark_expired(&key(3), &row(1, at(0)), &p, at(111)), Marked::Full);
+    load(&r, &key(2), &row(1, at(0)));
+    assert!(!is_valid(r.check(&key(2), &params(1000), Request::Counting, at(112))));
+}
+
+#[test]
+fn an_ended_opening_leaves_the_next_one_alone() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(2, at(0)));
+    r.ended(&key(1), 1);
+    assert!(r.look(&key(1), 2).is_some());
+    let before = ticket(&r, &key(9));
+    r.ended(&key(1), 2);
+    assert_eq!((r.look(&key(1), 2), r.fill().0), (None, 0));
+    assert_eq!(r.load(&key(9), before, &row(1, at(0))), Loaded::Stale);
+}
+
+#[test]
+fn a_change_of_the_whole_table_unverifies_its_entries_only() {
+    let owned = small(4);
+    let r = registry(&owned);
+    let other = Key { database: 7, ..key(2) };
+    load(&r, &key(1), &row(1, at(0)));
+    load(&r, &other, &row(1, at(0)));
+    r.unverify_all(1, 2);
+    assert!(matches!(
+        r.check(&key(1), &params(60), Request::Look, at(0)),
+        Checked::Miss(_)
+    ));
+    assert!(is_valid(r.check(&other, &params(60), Request::Look, at(0))));
+}
+
+#[test]
+fn a_dropped_database_leaves_nothing() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    load(&r, &Key { table: 5, ..key(1) }, &row(1, at(0)));
+    load(&r, &Key { database: 7, ..key(1) }, &row(1, at(0)));
+    r.forget(1, Some(5));
+    assert_eq!(r.fill().0, 2);
+    r.forget(1, None);
+    assert_eq!(r.fill().0, 1);
+}
+
+#[test]
+fn a_standby_remembers_activity_but_never_answers_from_it() {
+    let owned = small(4);
+    let r = registry(&owned);
+    assert!(r.remember(&key(1), &row(1, at(0)), at(30)));
+    assert!(matches!(
+        r.check(&key(1), &params(60), Request::Counting, at(31)),
+        Checked::Miss(_)
+    ));
+    assert_eq!(r.look(&key(1), 1), Some((at(30), None)));
+    assert!(r.remember(&key(1), &row(2, at(5)), at(6)));
+    assert_eq!(r.look(&key(1), 2), Some((at(6), None)));
+}
+
+/// Many sessions come and go in a table that is too small for them: chains, free lists and eviction stay whole.
+#[test]
+fn the_table_stays_whole_under_churn() {
+    let owned = Owned::new(Layout {
+        partitions: 2,
+        slots_per_partition: 16,
+    });
+    let r = registry(&owned);
+    for n in 0..10_000_u32 {
+        let k = key(n % 97);
+        if let Checked::Miss(ticket) = r.check(&k, &params(0), Request::Counting, at(n.into())) {
+            let loaded = r.load(&k, ticket, &row(1, at(n.into())));
+            assert_ne!(loaded, Loaded::Stale);
+        }
+        match n % 7 {
+            0 => r.ended(&key(n.wrapping_mul(31) % 97), 1),
+            1 | 2 => r.flushed(&k, 1, at(n.into())),
+            _ => {}
+        }
+    }
+    let mut found = Vec::with_capacity(64);
+    assert!((0..2).all(|partition| !r.collect(partition, 1, 2, Wanted::Any, &mut found)));
+    assert_eq!(found.len(), r.fill().0);
+    assert!(found.iter().all(|seen| {
+        r.look(
+            &Key {
+                digest: seen.digest,
+                ..key(0)
+            },
+            1,
+        )
+        .is_some()
+    }));
+}
+
+/// Touches and expiries of one session at once: whoever was let in came before the mark, and none after it.
+#[test]
+fn touch_and_mark_cannot_cross() {
+    for round in 0..200 {
+        let owned = small(4);
+        let locks = [RwLock::new(())];
+        let r = Registry::new(owned.memory(), RealLocks(&locks));
+        let Checked::Miss(ticket) = r.check(&key(1), &params(60), Request::Look, at(0)) else {
+            panic!("not empty")
+        };
+        r.load(&key(1), ticket, &row(1, at(0)));
+        let expired = Arc::new(AtomicBool::new(false));
+        thread::scope(|scope| {
+            // At 60 s it is just valid, at 61 s it is not, unless a touch at 60 s came first.
+            for now in [60, 61, 60, 61] {
+                let (r, expired) = (&r, expired.clone());
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        let was_expired = expired.load(Ordering::SeqCst);
+                        match judgement(r.check(&key(1), &params(60), Request::Counting, at(now))) {
+                            Judgement::Expired(_) => expired.store(true, Ordering::SeqCst),
+                            Judgement::Valid { .. } => assert!(!was_expired, "round {round}: valid after expired"),
+                        }
+                    }
+                });
+            }
+        });
+    }
+}
