@@ -1,0 +1,49 @@
+# inactive_session_timeout. Every target installs what it lacks (Debian's packages, by apt) and says what it does.
+#
+#   PG=17                            another major version of PostgreSQL (14 to 18)
+#   PG_CONFIG=/path/to/pg_config     a PostgreSQL of your own
+
+PG ?=
+PG_CONFIG ?=
+DESTDIR ?=
+TESTS ?=
+KEEP ?=
+export PG PG_CONFIG DESTDIR KEEP
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-stop test build install uninstall lint clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@echo
+	@sed -n 's/^#   /  /p' Makefile
+
+demo: ## Show the extension at work on a throwaway server; KEEP=1 leaves it running
+	@scripts/setup.sh
+	@scripts/build.sh
+	@scripts/demo.sh
+
+demo-stop: ## Stop the server that demo KEEP=1 left
+	@scripts/demo.sh stop
+
+test: ## Run every test; TESTS=name runs those whose name contains it
+	@scripts/setup.sh
+	@scripts/build.sh
+	@scripts/test.sh $(TESTS)
+
+build: ## Build the extension in release
+	@scripts/setup.sh
+	@scripts/build.sh
+
+install: build ## Install it into PostgreSQL; with DESTDIR=dir, below dir
+	@scripts/install.sh
+
+uninstall: ## Remove it from PostgreSQL
+	@scripts/uninstall.sh
+
+lint: ## Check form, dependencies and spelling
+	@scripts/setup.sh lint
+	@scripts/lint.sh
+
+clean: ## Remove everything that was built
+	@scripts/clean.sh

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Builds the extension's library in release for the PostgreSQL of PG or PG_CONFIG: target/release/lib<name>.so
+source "$(dirname "$0")/env.sh"
+become_builder "$@"
+
+built_for=${CARGO_TARGET_DIR:-target}/release/$name.built-for
+wanted=$("$PG_CONFIG" --version)
+
+if ! command -v cargo >/dev/null; then
+    # As in `sudo make install`, where sudo has a PATH of its own.
+    [ "$(cat "$built_for" 2>/dev/null)" = "$wanted" ] || die "cargo is not in PATH" "Build first as the user who has it: make build"
+    say "cargo is not in PATH: taking the library that was built before"
+    exit
+fi
+
+say "Building the extension for PostgreSQL $PG (the first time takes some minutes)"
+export PGRX_PG_CONFIG_PATH=$PG_CONFIG PGRX_HOME=$root/target/pgrx
+cargo build --release -p "$name" --no-default-features --features "pg$PG"
+echo "$wanted" >"$built_for"

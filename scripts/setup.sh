@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Installs what is missing to build, test and run: PostgreSQL with its server headers, a C compiler and libclang
+# (for pgrx's bindings), by apt. Says nothing where everything is there. Rust is the user's to install.
+#
+# setup.sh [lint]    with `lint`, also shellcheck, and Python's venv for lint.sh's other tools
+source "$(dirname "$0")/env.sh"
+
+require_rust() {
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    if called_by_sudo; then return; fi # build.sh then builds, where need be, as the user who called sudo
+    found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2) || true
+    if [ -z "$found" ] || ! cargo --version >/dev/null 2>&1; then
+        die "Rust is not installed, or cargo and rustc are not in PATH." \
+            "Rust $wanted or later is needed: https://rustup.rs"
+    fi
+    if ! printf '%s\n' "$wanted" "$found" | sort -C -V; then
+        die "Rust $wanted or later is needed, and rustc is $found." "With rustup: rustup update stable"
+    fi
+}
+
+missing_packages() {
+    if [ -z "$pg_config_given" ]; then
+        local bin=/usr/lib/postgresql/$PG/bin
+        [ -x "$bin/postgres" ] || echo "postgresql-$PG"
+        [ -f "/usr/include/postgresql/$PG/server/postgres.h" ] && [ -x "$bin/pg_config" ] || echo "postgresql-server-dev-$PG"
+    fi
+    command -v cc >/dev/null || echo gcc libc6-dev
+    command -v make >/dev/null || echo make
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null ||
+        compgen -G '/usr/lib/*/libclang*.so*' >/dev/null ||
+        compgen -G '/usr/lib*/libclang*.so*' >/dev/null || [ -n "${LIBCLANG_PATH:-}" ] || echo libclang-dev
+    if [ "${1:-}" = lint ]; then
+        python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+        command -v shellcheck >/dev/null || echo shellcheck
+    fi
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+apt_install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; }
+
+# Debian makes and starts a cluster when a server is installed. What is built here has servers of its own, so leave
+# the machine without one: switch that off while the package is installed, then put the setting back.
+install_server_without_cluster() {
+    local conf=/etc/postgresql-common/createcluster.conf
+    apt_install postgresql-common
+    trap 'if [ -f "'$conf'.before" ]; then as_root mv "'$conf'.before" "'$conf'"; fi' EXIT
+    if [ -f "$conf" ]; then
+        as_root cp -p "$conf" "$conf.before"
+        as_root sed -i -E 's/^#? *create_main_cluster *=.*/create_main_cluster = false/' "$conf"
+    fi
+    apt_install "postgresql-$PG"
+    if [ -f "$conf.before" ]; then as_root mv "$conf.before" "$conf"; fi
+}
+
+install() {
+    local packages=("$@") package
+    command -v apt-get >/dev/null || die "missing: ${packages[*]} (Debian's names)" \
+        "There is no apt-get here: install them, or point PG_CONFIG at a PostgreSQL with server headers."
+    if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+        die "missing: ${packages[*]}" "Neither root nor sudo is here. As root: apt-get install ${packages[*]}"
+    fi
+    say "Installing ${packages[*]} with apt"
+    as_root apt-get update -q
+    for package in "${packages[@]}"; do
+        if ! apt-cache show "$package" >/dev/null 2>&1; then
+            die "apt knows no package $package" \
+                "Add PostgreSQL's own repository (https://apt.postgresql.org), or choose another with PG=15 or PG_CONFIG=…"
+        fi
+    done
+    for package in "${packages[@]}"; do
+        if [ "$package" = "postgresql-$PG" ]; then install_server_without_cluster; fi
+    done
+    apt_install "${packages[@]}"
+}
+
+require_rust
+mapfile -t packages < <(missing_packages "$@" | tr ' ' '\n')
+if [ ${#packages[@]} -gt 0 ]; then install "${packages[@]}"; fi
+
+server_headers=$("$PG_CONFIG" --includedir-server)
+if [ ! -f "$server_headers/postgres.h" ]; then
+    die "$PG_CONFIG has no server headers in $server_headers" "Install the development package of that PostgreSQL."
+fi

@@ -1,0 +1,455 @@
+//! Throwaway servers.
+//!
+//! A server lives in one directory under `/tmp` (short, since a socket's path has at most 107 bytes): its data, its
+//! socket and its log. As root it runs as the user `postgres`, which PostgreSQL asks for. A guard process, outside
+//! the test's process group and holding one end of a pipe to it, stops the server and removes the directory when
+//! the other end closes: at `Drop`, at the end of the tests, also where they are killed. So nothing stays behind.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use postgres::{Client, Config, NoTls};
+
+use crate::command::run;
+use crate::database::{Database, DatabaseBuilder};
+use crate::poll::wait_for;
+use crate::role::Role;
+
+/// The superuser of every server, and what connections are made as unless told otherwise.
+pub(crate) const SUPERUSER: &str = "postgres";
+
+/// How long a server may take to start or to stop.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long any one statement of a test may take, so that a deadlock ends as a failure with a stack.
+const STATEMENT_LIMIT: &str = "-c statement_timeout=120s";
+
+const SETTINGS: &str = "
+listen_addresses = ''
+max_connections = 200
+max_prepared_transactions = 10
+log_line_prefix = '%m [%p] %b %e '
+";
+
+const SETTINGS_WITHOUT_DURABILITY: &str = "
+fsync = off
+full_page_writes = off
+";
+
+/// The server that tests share unless they need one to themselves: started at the first call, and stopped with the
+/// test process.
+pub fn shared() -> &'static Server {
+    static SHARED: OnceLock<Server> = OnceLock::new();
+    SHARED.get_or_init(|| Server::builder().start())
+}
+
+/// A name no other object of this process has: the hint and a number. Needs no quoting.
+pub(crate) fn unique_name(hint: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    assert!(
+        hint.len() <= 32 && hint.starts_with(|c: char| c.is_ascii_lowercase()) && hint.chars().all(fits),
+        "{hint:?}"
+    );
+    format!("{hint}_{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// How a server is told to stop, as pg_ctl's modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Connections are ended, then a shutdown checkpoint is written.
+    Fast,
+    /// No checkpoint: the next start recovers, as after a crash.
+    Immediate,
+}
+
+/// What a server is to be like. Made by [`Server::builder`].
+#[derive(Default)]
+pub struct ServerBuilder {
+    settings: String,
+    durable: bool,
+}
+
+impl ServerBuilder {
+    /// Adds a line to postgresql.conf. The value is quoted here.
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings += &setting_line(name, value);
+        self
+    }
+
+    /// Keeps fsync and full-page writes, for tests of what survives.
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+
+    /// Initializes and starts it. Panics, with the log, where that fails.
+    pub fn start(self) -> Server {
+        let bindir = bindir();
+        let user = ServerUser::current();
+        let directory = make_directory(user.as_ref());
+        let guard = Guard::start(&directory);
+        let server = Server {
+            bindir,
+            user,
+            directory,
+            postmaster: Mutex::new(None),
+            _guard: guard,
+        };
+
+        let mut initdb = server.command_as_server("initdb");
+        initdb.arg("-D").arg(server.data_directory());
+        run(initdb.args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]));
+
+        let sockets = setting_line("unix_socket_directories", &server.directory.display().to_string());
+        server.append_settings(&sockets);
+        server.append_settings(SETTINGS);
+        if !self.durable {
+            server.append_settings(SETTINGS_WITHOUT_DURABILITY);
+        }
+        server.append_settings(&self.settings);
+        server.start();
+        server
+    }
+}
+
+/// A running PostgreSQL server with nothing in it. Stopped and removed when dropped.
+pub struct Server {
+    bindir: PathBuf,
+    user: Option<ServerUser>,
+    directory: PathBuf,
+    postmaster: Mutex<Option<Child>>,
+    // Dropped last: it removes the directory.
+    _guard: Guard,
+}
+
+impl Server {
+    /// A server with settings of its own. Tests that need none use [`shared`].
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// A database of its own for a test, with the extension.
+    pub fn database(&self, hint: &str) -> Database<'_> {
+        self.database_builder(hint).create()
+    }
+
+    /// A database that differs: another encoding or owner, or without the extension.
+    pub fn database_builder(&self, hint: &str) -> DatabaseBuilder<'_> {
+        DatabaseBuilder::new(self, hint)
+    }
+
+    /// A role of its own for a test, with what follows its name in CREATE ROLE, such as `LOGIN`.
+    pub fn role(&self, hint: &str, options: &str) -> Role<'_> {
+        Role::create(self, hint, options)
+    }
+
+    /// How to connect to `database` as the superuser.
+    pub fn config(&self, database: &str) -> Config {
+        let mut config = Config::new();
+        let test = thread::current().name().unwrap_or("test").to_owned();
+        config
+            .host_path(&self.directory)
+            .user(SUPERUSER)
+            .dbname(database)
+            .application_name(&test);
+        config.options(STATEMENT_LIMIT);
+        config
+    }
+
+    /// A connection of the superuser to the database `postgres`, for what concerns the whole server.
+    #[track_caller]
+    pub fn connect(&self) -> Client {
+        match self.config("postgres").connect(NoTls) {
+            Ok(client) => client,
+            Err(error) => panic!("cannot connect: {error:?}"),
+        }
+    }
+
+    /// Runs one statement as the superuser in the database `postgres`.
+    #[track_caller]
+    pub fn execute(&self, sql: &str) {
+        if let Err(error) = self.connect().batch_execute(sql) {
+            panic!("{sql}: {error:?}");
+        }
+    }
+
+    /// One of PostgreSQL's programs, told by its environment to connect here as the superuser.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.bindir.join(name));
+        command
+            .env("PGHOST", &self.directory)
+            .env("PGUSER", SUPERUSER)
+            .env("PGDATABASE", "postgres");
+        command
+    }
+
+    /// The same, run as the operating system's user that the server runs as: for programs that write to the data
+    /// directory or make another.
+    pub fn command_as_server(&self, name: &str) -> Command {
+        let mut command = self.program(name);
+        command.current_dir(&self.directory);
+        if let Some(user) = &self.user {
+            command.uid(user.uid).gid(user.gid);
+        }
+        command
+    }
+
+    /// Where the data is.
+    pub fn data_directory(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    /// Everything the server has logged so far, over all its starts.
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.log_file()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Adds a line to postgresql.conf, where the last line of a name counts. It needs [`Self::reload`] or
+    /// [`Self::restart`] to take effect.
+    pub fn set(&self, name: &str, value: &str) {
+        self.append_settings(&setting_line(name, value));
+    }
+
+    /// Has the server read its configuration again. It does so a little later.
+    pub fn reload(&self) {
+        self.execute("SELECT pg_reload_conf()");
+    }
+
+    /// Starts it and waits until it takes connections. Panics, with the end of the log, where it does not.
+    pub fn start(&self) {
+        let mut postmaster = self.postmaster();
+        assert!(postmaster.is_none(), "the server is running already");
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .expect("the server's log");
+        let mut command = self.command_as_server("postgres");
+        command.arg("-D").arg(self.data_directory());
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the server's log"))
+            .stderr(log);
+        // A process group of its own: Ctrl-C is for the tests, whose end then stops the server.
+        let mut child = command.process_group(0).spawn().expect("postgres starts");
+
+        wait_for("the server takes connections", DEADLINE, || {
+            if let Some(status) = child.try_wait().expect("postgres is waited for") {
+                panic!("the server did not start: {status}\n{}", self.log());
+            }
+            self.config("postgres").connect(NoTls).ok()
+        });
+        *postmaster = Some(child);
+    }
+
+    /// Stops it and waits until it has ended.
+    pub fn stop(&self, how: Shutdown) {
+        self.end(match how {
+            Shutdown::Fast => "INT",
+            Shutdown::Immediate => "QUIT",
+        });
+    }
+
+    /// Stops it as `how` says and starts it again.
+    pub fn restart(&self, how: Shutdown) {
+        self.stop(how);
+        self.start();
+    }
+
+    /// Kills the postmaster with SIGKILL, as the kernel does when memory runs out, and waits until its children
+    /// have noticed and ended, so that it can be started again.
+    pub fn kill(&self) {
+        self.end("KILL");
+        wait_for("the killed server's processes end", DEADLINE, || {
+            self.processes().is_empty().then_some(())
+        });
+    }
+
+    /// True while the postmaster lives.
+    pub fn is_running(&self) -> bool {
+        let mut postmaster = self.postmaster();
+        postmaster
+            .as_mut()
+            .is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_none()))
+    }
+
+    fn postmaster(&self) -> MutexGuard<'_, Option<Child>> {
+        // A test that panicked while holding it leaves nothing half done.
+        self.postmaster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, signal: &str) {
+        let mut postmaster = self.postmaster();
+        let mut child = postmaster.take().expect("the server is running");
+        run(Command::new("kill").args(["-s", signal, &child.id().to_string()]));
+        let deadline = Instant::now() + DEADLINE;
+        while child.try_wait().expect("postgres is waited for").is_none() {
+            if Instant::now() > deadline {
+                *postmaster = Some(child);
+                panic!("the server did not stop within {DEADLINE:?}\n{}", self.log());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The processes at work in the data directory.
+    fn processes(&self) -> Vec<u32> {
+        let data = self.data_directory();
+        let entries = fs::read_dir("/proc").expect("/proc").flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.filter(|id: &u32| fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|cwd| cwd == data))
+            .collect()
+    }
+
+    /// Runs a statement that cleans up after a test, where the server still runs. A failure is told, not raised: it
+    /// would hide the test's own.
+    pub(crate) fn try_cleanup(&self, sql: &str) {
+        if !self.is_running() {
+            return;
+        }
+        let done = self
+            .config("postgres")
+            .connect(NoTls)
+            .and_then(|mut client| client.batch_execute(sql));
+        if let Err(error) = done {
+            eprintln!("cleaning up: {sql}: {error:?}");
+        }
+    }
+
+    fn append_settings(&self, lines: &str) {
+        let file = OpenOptions::new()
+            .append(true)
+            .open(self.data_directory().join("postgresql.conf"));
+        file.and_then(|mut file| file.write_all(lines.as_bytes()))
+            .expect("postgresql.conf is written");
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.log();
+            let start = log.len().saturating_sub(4000);
+            let tail = log.get(start..).unwrap_or(&log);
+            eprintln!("---- the end of the server's log ----\n{tail}");
+        }
+        if self.is_running() {
+            self.end("QUIT");
+        }
+    }
+}
+
+/// The operating system's user that a server started by root runs as.
+struct ServerUser {
+    uid: u32,
+    gid: u32,
+}
+
+impl ServerUser {
+    /// `None` where this process is not root's: then the server runs as the same user.
+    fn current() -> Option<Self> {
+        let uid = fs::metadata("/proc/self").expect("/proc").uid();
+        (uid == 0).then(|| Self {
+            uid: id_of_postgres("-u"),
+            gid: id_of_postgres("-g"),
+        })
+    }
+}
+
+fn id_of_postgres(which: &str) -> u32 {
+    run(Command::new("id").args([which, "postgres"]))
+        .trim()
+        .parse()
+        .expect("a number from id")
+}
+
+/// Where PostgreSQL's programs are.
+fn bindir() -> PathBuf {
+    let Some(bindir) = env::var_os("SESSION_TIMEOUT_PG_BINDIR") else {
+        panic!(
+            "SESSION_TIMEOUT_PG_BINDIR is not set: it names the bin directory of a PostgreSQL that has the extension \
+             installed. `make test` makes a private one and sets it; to run cargo by hand, first \
+             `export SESSION_TIMEOUT_PG_BINDIR=$(scripts/prefix.sh)`."
+        );
+    };
+    let bindir = PathBuf::from(bindir);
+    assert!(bindir.join("postgres").is_file(), "no postgres in {}", bindir.display());
+    bindir
+}
+
+/// A new directory that only the server's user, and root, can enter.
+fn make_directory(user: Option<&ServerUser>) -> PathBuf {
+    let base = env::var_os("SESSION_TIMEOUT_TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    // Without symbolic links, since the guard compares it with what the kernel says of the postmaster.
+    let base = fs::canonicalize(&base).unwrap_or_else(|error| panic!("{}: {error}", base.display()));
+    let directory = loop {
+        let directory = base.join(unique_name(&format!("session_timeout_{}", process::id())));
+        match fs::create_dir(&directory) {
+            Ok(()) => break directory,
+            // Left by a killed process that had our number.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => panic!("{}: {error}", directory.display()),
+        }
+    };
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).expect("chmod");
+    if let Some(user) = user {
+        chown(&directory, Some(user.uid), Some(user.gid)).expect("chown");
+    }
+    directory
+}
+
+fn setting_line(name: &str, value: &str) -> String {
+    format!("{name} = '{}'\n", value.replace('\'', "''"))
+}
+
+/// The process that cleans up when this one lets go of the pipe.
+struct Guard(Child);
+
+impl Guard {
+    /// Waits for the end of the pipe, stops the postmaster if it is the one of this directory (a process id may have
+    /// been given to another since), and removes the directory.
+    const SCRIPT: &str = r#"
+        cat >/dev/null
+        pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+        lives() { [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd")" = "$1/data" ]; }
+        lives "$1" && kill -QUIT "$pid"
+        tries=0
+        while lives "$1" && [ "$tries" -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+        lives "$1" && kill -KILL "$pid"
+        rm -rf "$1" || { sleep 1; rm -rf "$1"; }
+    "#;
+
+    fn start(directory: &Path) -> Self {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", Self::SCRIPT, "guard"])
+            .arg(directory)
+            .current_dir("/");
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Self(command.process_group(0).spawn().expect("sh starts"))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
