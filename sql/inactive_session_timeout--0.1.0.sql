@@ -285,18 +285,21 @@ COMMENT ON FUNCTION session_timeout.set_param(text, text) IS
 ------------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION session_timeout.session_outlook(
-    opened_at timestamptz, last_activity timestamptz, idle_delay interval, absolute_delay interval,
-    OUT status text, OUT expires_at timestamptz, OUT expires_in interval, OUT warn boolean
+    digest bytea, version bigint, opened_at timestamptz, row_activity timestamptz,
+    idle_delay interval, absolute_delay interval,
+    OUT status text, OUT last_activity timestamptz, OUT expires_at timestamptz, OUT expires_in interval,
+    OUT warn boolean
 )
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ist_session_outlook';
-COMMENT ON FUNCTION session_timeout.session_outlook(timestamptz, timestamptz, interval, interval) IS
-    'How a session with these clocks and limits stands under the parameters now. For the view active_session.';
+COMMENT ON FUNCTION session_timeout.session_outlook(bytea, bigint, timestamptz, timestamptz, interval, interval) IS
+    'How the session of a row stands now, with the activity and the mark that are only in memory. For the view '
+    'active_session. NULL digest or version: NULL. Cost: one look into shared memory.';
 
 CREATE VIEW session_timeout.active_session AS
-    SELECT s.digest, s.user_name, s.opened_at, s.last_activity, o.expires_at, o.expires_in, o.warn
+    SELECT s.digest, s.user_name, s.opened_at, o.last_activity, o.expires_at, o.expires_in, o.warn
     FROM session_timeout.session AS s
-    CROSS JOIN LATERAL
-        session_timeout.session_outlook(s.opened_at, s.last_activity, s.idle_delay, s.absolute_delay) AS o
+    CROSS JOIN LATERAL session_timeout.session_outlook(
+        s.digest, s.version, s.opened_at, s.last_activity, s.idle_delay, s.absolute_delay) AS o
     WHERE o.status OPERATOR(pg_catalog.=) 'active';
 COMMENT ON VIEW session_timeout.active_session IS 'The sessions that are valid now, with when each ends';
 COMMENT ON COLUMN session_timeout.active_session.digest IS 'SHA-256 of the session id';
@@ -308,6 +311,69 @@ COMMENT ON COLUMN session_timeout.active_session.expires_in IS 'How long that is
 COMMENT ON COLUMN session_timeout.active_session.warn IS
     'Whether it ends within the time of inactive_session_time_out_warning';
 
+CREATE FUNCTION session_timeout.counters(
+    OUT preloaded boolean, OUT entries bigint, OUT capacity bigint,
+    OUT checks bigint, OUT hits bigint, OUT loads bigint, OUT touches bigint, OUT ignored bigint,
+    OUT idle_expired bigint, OUT absolute_expired bigint, OUT closed bigint, OUT unknown bigint,
+    OUT in_flux bigint, OUT registry_full bigint, OUT lost_touches bigint
+)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ist_counters';
+COMMENT ON FUNCTION session_timeout.counters() IS 'For the view stat_session_timeout';
+
+CREATE VIEW session_timeout.stat_session_timeout AS SELECT c.* FROM session_timeout.counters() AS c;
+COMMENT ON VIEW session_timeout.stat_session_timeout IS
+    'What the checks of all databases did since the server started, and how full the registry is. One row. Without the '
+    'library preloaded nothing is counted: all is NULL but preloaded.';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.preloaded IS 'Whether the library is preloaded';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.entries IS 'Sessions in the registry';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.capacity IS 'Sessions that it has room for';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.checks IS 'Checks, peeks not counted';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.hits IS 'Checks that the registry answered at once';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.loads IS 'Rows loaded into the registry';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.touches IS 'Checks that answered active';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.ignored IS 'Checks that answered ignored';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.idle_expired IS 'Checks that answered idle_expired';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.absolute_expired IS 'Checks that answered absolute_expired';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.closed IS 'Checks that answered closed';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.unknown IS 'Checks that answered unknown';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.in_flux IS
+    'Checks that the row answered, as the session was being changed at that moment';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.registry_full IS
+    'Checks that the row answered, as the registry was full';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.lost_touches IS
+    'Requests whose activity was not recorded, as no entry was there to take it';
+
+CREATE FUNCTION session_timeout.worker_state(
+    database oid,
+    OUT pid integer, OUT last_pass timestamptz, OUT next_flush timestamptz, OUT next_purge timestamptz,
+    OUT flushed bigint, OUT expired bigint, OUT purged bigint, OUT failures bigint, OUT last_error text,
+    OUT workers_refused bigint
+)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ist_worker_state';
+COMMENT ON FUNCTION session_timeout.worker_state(oid) IS 'For the view stat_worker';
+
+CREATE VIEW session_timeout.stat_worker AS
+    SELECT d.oid AS datid, d.datname, w.*
+    FROM pg_catalog.pg_database AS d
+    CROSS JOIN LATERAL session_timeout.worker_state(d.oid) AS w
+    WHERE w.flushed IS NOT NULL;
+COMMENT ON VIEW session_timeout.stat_worker IS
+    'What the maintenance workers did, a row for each database that may have the extension. Empty without the library '
+    'preloaded.';
+COMMENT ON COLUMN session_timeout.stat_worker.datid IS 'OID of the database';
+COMMENT ON COLUMN session_timeout.stat_worker.datname IS 'Name of the database';
+COMMENT ON COLUMN session_timeout.stat_worker.pid IS 'The worker that is at it now';
+COMMENT ON COLUMN session_timeout.stat_worker.last_pass IS 'When the last pass ended';
+COMMENT ON COLUMN session_timeout.stat_worker.next_flush IS 'From when on unwritten activity is written down';
+COMMENT ON COLUMN session_timeout.stat_worker.next_purge IS 'When expired rows are looked for next';
+COMMENT ON COLUMN session_timeout.stat_worker.flushed IS 'Activity written to rows, since the server started';
+COMMENT ON COLUMN session_timeout.stat_worker.expired IS 'Sessions ended that a check had found expired, likewise';
+COMMENT ON COLUMN session_timeout.stat_worker.purged IS 'Sessions ended that the purge found expired, likewise';
+COMMENT ON COLUMN session_timeout.stat_worker.failures IS 'Passes that failed since the last that did not';
+COMMENT ON COLUMN session_timeout.stat_worker.last_error IS 'SQLSTATE of the last failure';
+COMMENT ON COLUMN session_timeout.stat_worker.workers_refused IS
+    'How often in a row no worker could start, in any database, as max_worker_processes was exhausted';
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Privileges. An application's role needs USAGE on the schema and EXECUTE on the functions it calls, and no right on
 -- the tables.
@@ -316,18 +382,22 @@ COMMENT ON COLUMN session_timeout.active_session.warn IS
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA session_timeout FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION session_timeout.session_digest(text) TO PUBLIC;
 
-GRANT USAGE ON SCHEMA session_timeout TO @extowner@, pg_database_owner;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_timeout TO @extowner@, pg_database_owner;
-GRANT SELECT ON ALL TABLES IN SCHEMA session_timeout TO @extowner@, pg_database_owner;
+GRANT USAGE ON SCHEMA session_timeout TO @extowner@, pg_database_owner WITH GRANT OPTION;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_timeout TO @extowner@, pg_database_owner WITH GRANT OPTION;
+GRANT SELECT ON ALL TABLES IN SCHEMA session_timeout TO @extowner@, pg_database_owner WITH GRANT OPTION;
 GRANT INSERT, UPDATE, DELETE, TRUNCATE ON session_timeout.config_parameter, session_timeout.session
     TO @extowner@, pg_database_owner;
 GRANT SELECT, USAGE ON SEQUENCE session_timeout.config_parameter_id_seq TO @extowner@, pg_database_owner;
 
+GRANT USAGE ON SCHEMA session_timeout TO pg_monitor;
+GRANT EXECUTE ON FUNCTION session_timeout.counters(), session_timeout.worker_state(oid) TO pg_monitor;
+GRANT SELECT ON session_timeout.stat_session_timeout, session_timeout.stat_worker TO pg_monitor;
+
 ------------------------------------------------------------------------------------------------------------------------
--- What is missing without the library preloaded
+-- Tell the launcher, or warn what is missing without the library preloaded
 ------------------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION session_timeout.warn_unless_preloaded() RETURNS void
-    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ist_warn_unless_preloaded';
-SELECT session_timeout.warn_unless_preloaded();
-DROP FUNCTION session_timeout.warn_unless_preloaded();
+CREATE FUNCTION session_timeout.announce_installation() RETURNS void
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ist_announce_installation';
+SELECT session_timeout.announce_installation();
+DROP FUNCTION session_timeout.announce_installation();

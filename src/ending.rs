@@ -1,6 +1,7 @@
 //! What is left of a session that ended: a `session_event` row and a notice.
 
 use std::ffi::{CString, c_char};
+use std::ops::ControlFlow;
 
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
@@ -13,7 +14,7 @@ use crate::clock;
 use crate::error::Error;
 use crate::settings;
 use crate::store::session_row::{digest_datum, timestamp_datum};
-use crate::store::table::Latest;
+use crate::store::table::{Latest, Table};
 use crate::store::write::{Attempt, Patience, Purpose, Writer};
 use crate::store::{self, scan};
 
@@ -122,27 +123,38 @@ pub fn tell(
     Ok(())
 }
 
-/// Deletes the events that are older than the retention, leaving those that others have locked.
-pub fn delete_old_events(objects: &Objects) -> Result<(), Error> {
-    let retention = settings::current()?.event_retention.unwrap_or_default();
-    let oldest_kept = clock::now().saturating_add(-retention);
-    let mut writer = Writer::open(objects.session_event);
+/// Whether events can be written without waiting for a lock on their table; holds that lock from here on.
+pub fn can_write_events(objects: &Objects) -> bool {
+    Table::try_open_to_write(objects.session_event).is_some()
+}
+
+/// Deletes events that are older than `oldest_kept`, the oldest first, `most` at the most, leaving those that others have
+/// locked: how many. They are found by their ids, whose order is that of their times but for moments.
+pub fn delete_oldest_events(objects: &Objects, oldest_kept: Timestamp, most: usize) -> Result<usize, Error> {
+    let Some(mut writer) = Writer::try_open(objects.session_event) else {
+        return Ok(0);
+    };
     let snapshot = Latest::take(writer.table());
     let mut old = Vec::new();
-    scan::all_rows(writer.table(), &snapshot, |event| {
-        if event
+    scan::rows_in_order(writer.table(), &snapshot, writer.table().primary_key(), |event| {
+        let is_old = event
             .column(AT)
-            .is_some_and(|at| Timestamp::from_micros(at.value() as i64) < oldest_kept)
-        {
+            .is_some_and(|at| Timestamp::from_micros(at.value() as i64) < oldest_kept);
+        if is_old && old.len() < most {
             old.push(event.tid());
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
         }
     });
+    let mut deleted = 0;
     for tid in old {
         if let Attempt::Held(event) = writer.lock(tid, &snapshot, Purpose::Remove, Patience::Skip)? {
             writer.delete(&event)?;
+            deleted += 1;
         }
     }
-    Ok(())
+    Ok(deleted)
 }
 
 fn queue_usage() -> f64 {

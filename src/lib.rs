@@ -24,8 +24,11 @@ mod ending;
 mod entry;
 mod error;
 mod functions;
+mod guc;
+mod maintenance;
 mod session;
 mod settings;
+mod shared;
 mod store;
 mod transaction;
 
@@ -41,10 +44,10 @@ pub extern "C-unwind" fn _PG_init() {
     catalog::register_callbacks();
     settings::register_callbacks();
     transaction::register_callbacks();
-}
-
-/// Whether the library was loaded by `shared_preload_libraries`.
-fn is_preloaded() -> bool {
-    // Nothing is done in the postmaster yet: the registry and its worker are what preloading is for.
-    false
+    // SAFETY: a plain read of the server's state.
+    if unsafe { pgrx::pg_sys::process_shared_preload_libraries_in_progress } {
+        guc::define();
+        shared::request();
+        maintenance::register();
+    }
 }

@@ -1,11 +1,13 @@
 //! The parameters, parsed once per backend.
 //!
 //! They are read from `config_parameter` as the newest commit has them, the current transaction's own changes included,
-//! and kept until PostgreSQL tells that the table changed: the trigger on it sends a relation-cache invalidation, which
-//! every backend takes in at its next check and which a rollback takes back. Parsing happens outside the check's way.
+//! and kept until they change. With the library preloaded a check compares one number in shared memory, which every commit
+//! of a change counts up. Without, the trigger on the table sends a relation-cache invalidation, which every backend takes
+//! in at its next check and which a rollback takes back. Parsing happens outside the check's way.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Acquire;
 
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -14,21 +16,29 @@ use session_timeout_core::params::{Key, Params};
 use crate::catalog::{self, Objects};
 use crate::entry::text_bytes;
 use crate::error::Error;
+use crate::shared::{self, database};
 use crate::store::config_row::column;
 use crate::store::scan::all_rows;
 use crate::store::table::{Latest, Table};
+use crate::transaction;
 
 thread_local! {
     /// Whether `PARAMS` is what the table says.
     static FRESH: Cell<bool> = const { Cell::new(false) };
+    /// The shared generation that it was read at, where there is one.
+    static GENERATION: Cell<Option<u64>> = const { Cell::new(None) };
     static PARAMS: RefCell<Option<Rc<Params>>> = const { RefCell::new(None) };
 }
 
 /// The parameters in force for this check.
 pub fn current() -> Result<Rc<Params>, Error> {
-    // SAFETY: within a transaction; takes in what other backends have committed until now.
-    unsafe { pg_sys::AcceptInvalidationMessages() };
+    let generation = shared_generation();
+    if generation.is_none() {
+        // SAFETY: within a transaction; takes in what other backends have committed until now.
+        unsafe { pg_sys::AcceptInvalidationMessages() };
+    }
     if FRESH.get()
+        && GENERATION.get() == generation
         && let Some(params) = PARAMS.with_borrow(Clone::clone)
     {
         return Ok(params);
@@ -38,13 +48,26 @@ pub fn current() -> Result<Rc<Params>, Error> {
     FRESH.set(true);
     let params = Rc::new(read(&objects));
     PARAMS.set(Some(params.clone()));
+    GENERATION.set(generation);
     Ok(params)
+}
+
+/// How often this database's parameters have changed, where shared memory tells: every commit of a change counts it up
+/// before it returns. On a standby nobody counts, and a transaction that changed them goes by its own messages.
+fn shared_generation() -> Option<u64> {
+    let shared = shared::get()?;
+    // SAFETY: a plain read of the server's state.
+    if transaction::has_changed_parameters() || unsafe { pg_sys::RecoveryInProgress() } {
+        return None;
+    }
+    Some(database::mine(shared)?.parameters.load(Acquire))
 }
 
 /// After a change of `config_parameter`: the current transaction sees it from its next command on, others when it has
 /// committed, nobody when it is rolled back.
 pub fn changed() -> Result<(), Error> {
     FRESH.set(false);
+    transaction::parameters_changed();
     // SAFETY: only queues a message.
     unsafe { pg_sys::CacheInvalidateRelcacheByRelid(catalog::objects()?.config_parameter) };
     Ok(())

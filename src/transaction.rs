@@ -1,27 +1,163 @@
-//! What the current transaction changed.
+//! What the current transaction changed, and what becomes of it in shared memory when the transaction ends.
 //!
-//! A change of sessions or parameters is told to others when the transaction ends, so that a transaction cannot be left
-//! to another backend by `PREPARE TRANSACTION` after one: it is refused with 0A000, as after `LISTEN`. A rollback to a
-//! savepoint does not lift that, as it does not for `LISTEN`'s kin.
+//! A transaction that changed a session sees its own change on the row, and neither loads, touches nor marks that session
+//! in the registry. Others go on with the entry until the commit:
+//!
+//! | when | what |
+//! | --- | --- |
+//! | before the commit | the entries of what was changed are put in flux: checks ask the row |
+//! | after the commit, before it returns | they become unverified: the next check reads the row; the parameters' generation goes up |
+//! | after an abort, at whatever point | the same, so that a flux that had begun ends; the parameters stay |
+//!
+//! The list is bounded: past [`MOST`] sessions the whole table is meant. It is never shortened: after a rollback to a
+//! savepoint a session may be on it that was not changed, which costs one read of its row. What runs after the commit
+//! record is written allocates nothing and raises nothing.
+//!
+//! As the end of the transaction is the moment of truth, it cannot be left to another backend: `PREPARE TRANSACTION` is
+//! refused with 0A000 after a change, as it is after `LISTEN`.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::atomic::Ordering::AcqRel;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use session_timeout_core::digest::Digest;
+use session_timeout_core::registry::{Flux, Key, Outcome};
+use session_timeout_core::time::Timestamp;
 
+use crate::catalog::Objects;
 use crate::entry::quietly;
 use crate::error::Error;
+use crate::shared::database::Presence;
+use crate::shared::{self, database};
 use crate::store::login_lock;
 
-thread_local! {
-    static CHANGED: Cell<bool> = const { Cell::new(false) };
+/// The most sessions that are listed one by one.
+pub const MOST: usize = 256;
+
+/// What happened to a session in this transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was opened, moved, or its row changed.
+    Written,
+    /// It was closed or expired: its row is gone.
+    Ended,
 }
 
-/// The current transaction has changed a session or a parameter.
-pub fn has_changed() {
-    CHANGED.set(true);
+#[derive(Default)]
+struct Changes {
+    sessions: Vec<Changed>,
+    /// The session table, where more was changed than is listed.
+    whole_table: Option<(u32, u32)>,
+    whole_table_in_flux: bool,
+    parameters: bool,
+}
+
+struct Changed {
+    key: Key,
+    change: Change,
+    flux: Option<Flux>,
+    touch: Option<Timestamp>,
+}
+
+impl Changes {
+    fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.whole_table.is_none() && !self.parameters
+    }
+}
+
+thread_local! {
+    static CHANGES: RefCell<Changes> = const {
+        RefCell::new(Changes { sessions: Vec::new(), whole_table: None, whole_table_in_flux: false, parameters: false })
+    };
+}
+
+/// The registry's name for a session of this database.
+pub fn key_of(objects: &Objects, digest: &Digest) -> Key {
+    // SAFETY: a plain read; set once when the process connects.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    Key {
+        database: database.into(),
+        table: objects.session.into(),
+        digest: *digest,
+    }
+}
+
+/// The current transaction changes a session.
+pub fn session_changed(objects: &Objects, digest: &Digest, change: Change) {
+    let key = key_of(objects, digest);
+    CHANGES.with_borrow_mut(|changes| {
+        if let Some(listed) = changes.sessions.iter_mut().rfind(|listed| listed.key == key) {
+            listed.change = change;
+        } else if changes.sessions.len() < MOST {
+            changes.sessions.push(Changed {
+                key,
+                change,
+                flux: None,
+                touch: None,
+            });
+        } else {
+            changes.whole_table = Some((key.database, key.table));
+        }
+    });
+}
+
+/// The current transaction changes any number of sessions.
+pub fn all_sessions_changed(objects: &Objects) {
+    // SAFETY: as key_of.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    CHANGES.with_borrow_mut(|changes| changes.whole_table = Some((database.into(), objects.session.into())));
+}
+
+/// The current transaction changes a parameter.
+pub fn parameters_changed() {
+    CHANGES.with_borrow_mut(|changes| changes.parameters = true);
+}
+
+/// What the current transaction has to do with a session, or with the parameters that it is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Nothing: the registry may answer.
+    None,
+    /// It changed the session, or something that may be it: the row answers.
+    Own(Option<Change>),
+}
+
+/// Whether the current transaction's own changes bear on a session.
+pub fn part_in(key: &Key) -> Part {
+    CHANGES.with_borrow(|changes| {
+        if changes.is_empty() {
+            return Part::None;
+        }
+        match changes.sessions.iter().rfind(|listed| listed.key == *key) {
+            Some(listed) => Part::Own(Some(listed.change)),
+            None if changes.whole_table.is_some() || changes.parameters => Part::Own(None),
+            None => Part::None,
+        }
+    })
+}
+
+/// Whether the current transaction has changed a parameter.
+pub fn has_changed_parameters() -> bool {
+    CHANGES.with_borrow(|changes| changes.parameters)
+}
+
+/// A check in this transaction counted, of a session that the row answered for: the touch follows at the end.
+pub fn touch_later(key: &Key, now: Timestamp) {
+    CHANGES.with_borrow_mut(|changes| {
+        if let Some(listed) = changes.sessions.iter_mut().rfind(|listed| listed.key == *key) {
+            listed.touch = listed.touch.max(Some(now));
+        } else if changes.sessions.len() < MOST {
+            changes.sessions.push(Changed {
+                key: *key,
+                change: Change::Written,
+                flux: None,
+                touch: Some(now),
+            });
+        }
+    });
 }
 
 /// To be called once, at load.
@@ -39,11 +175,70 @@ unsafe extern "C-unwind" fn on_event(event: pg_sys::XactEvent::Type, argument: *
 unsafe extern "C-unwind" fn guarded_on_event(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
     use pg_sys::XactEvent::*;
     match event {
-        XACT_EVENT_PRE_PREPARE if CHANGED.get() => Error::PrepareAfterChange.raise(),
-        XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
-            CHANGED.set(false);
-            login_lock::forget();
+        XACT_EVENT_PRE_COMMIT => begin_flux(),
+        XACT_EVENT_PRE_PREPARE => {
+            if CHANGES.with_borrow(|changes| !changes.is_empty()) {
+                Error::PrepareAfterChange.raise();
+            }
         }
+        XACT_EVENT_COMMIT => end(true),
+        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => end(false),
         _ => {}
     }
+}
+
+fn begin_flux() {
+    let Some(shared) = shared::get() else { return };
+    CHANGES.with_borrow_mut(|changes| {
+        if changes.whole_table.is_some()
+            && let Some(database) = database::mine(shared)
+        {
+            database.flux.fetch_add(1, AcqRel);
+            changes.whole_table_in_flux = true;
+        }
+        for changed in &mut changes.sessions {
+            changed.flux = Some(shared.registry.begin_flux(&changed.key));
+        }
+    });
+}
+
+/// Runs after every transaction: allocates nothing, raises nothing.
+fn end(committed: bool) {
+    login_lock::forget();
+    CHANGES.with_borrow_mut(|changes| {
+        if changes.is_empty() {
+            return;
+        }
+        if let Some(shared) = shared::get() {
+            for changed in &mut changes.sessions {
+                let closed = committed && changed.change == Change::Ended;
+                let outcome = if closed { Outcome::Closed } else { Outcome::Changed };
+                shared
+                    .registry
+                    .end_flux(&changed.key, changed.flux.take(), outcome, changed.touch);
+            }
+            let database = database::mine(shared);
+            if let Some((oid, table)) = changes.whole_table {
+                shared.registry.unverify_all(oid, table);
+            }
+            if let Some(database) = database {
+                if changes.whole_table_in_flux {
+                    database.flux.fetch_sub(1, AcqRel);
+                }
+                if changes.parameters && committed {
+                    database.parameters.fetch_add(1, AcqRel);
+                    // Intervals may have changed, or the extension is new.
+                    if database.presence() == Presence::Absent {
+                        database.set_presence(Presence::Unknown);
+                    }
+                    database.set_urgent();
+                    shared.control.wake_launcher();
+                }
+            }
+        }
+        changes.sessions.clear();
+        changes.whole_table = None;
+        changes.whole_table_in_flux = false;
+        changes.parameters = false;
+    });
 }

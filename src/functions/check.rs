@@ -1,28 +1,24 @@
-//! `check_session`, `session_verdict`, `peek_session`, and what shows a session's outlook.
+//! `check_session`, `session_verdict`, `peek_session`, `session_digest`.
 
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 use session_timeout_core::digest::{Digest, MAX_SID_BYTES};
-use session_timeout_core::time::{Timestamp, to_micros};
-use session_timeout_core::verdict::{Outlook, Request, Session, Status, judge};
+use session_timeout_core::time::to_micros;
 
-use crate::clock;
 use crate::entry::{Answer, Call, sql_function};
 use crate::error::Error;
-use crate::session::{self, Detail, Finding};
-use crate::settings;
-use crate::store::session_row::{digest_datum, span, timestamp_datum};
+use crate::session::check::{self, Detail, Finding};
+use crate::store::session_row::{digest_datum, timestamp_datum};
 
 sql_function!(ist_check_session, pg_finfo_ist_check_session, check_session);
 sql_function!(ist_session_verdict, pg_finfo_ist_session_verdict, session_verdict);
 sql_function!(ist_peek_session, pg_finfo_ist_peek_session, peek_session);
 sql_function!(ist_session_digest, pg_finfo_ist_session_digest, session_digest);
-sql_function!(ist_session_outlook, pg_finfo_ist_session_outlook, session_outlook);
 
 /// `check_session(sid text, url text) → boolean`
 fn check_session(call: Call) -> Answer {
     let valid = match call.digest(0)? {
-        Some(digest) => session::check(&digest, call.text(1), Detail::Answer)?.status.is_valid(),
+        Some(digest) => check::check(&digest, call.text(1), Detail::Answer)?.status.is_valid(),
         None => false,
     };
     Ok(valid.into_datum())
@@ -31,7 +27,7 @@ fn check_session(call: Call) -> Answer {
 /// `session_verdict(sid text, url text) → verdict`
 fn session_verdict(call: Call) -> Answer {
     let finding = match call.digest(0)? {
-        Some(digest) => session::check(&digest, call.text(1), Detail::Full)?,
+        Some(digest) => check::check(&digest, call.text(1), Detail::Full)?,
         None => Finding::UNKNOWN,
     };
     Ok(Some(verdict(&call, &finding)))
@@ -40,7 +36,7 @@ fn session_verdict(call: Call) -> Answer {
 /// `peek_session(sid text) → verdict`
 fn peek_session(call: Call) -> Answer {
     let finding = match call.digest(0)? {
-        Some(digest) => session::peek(&digest)?,
+        Some(digest) => check::peek(&digest)?,
         None => Finding::UNKNOWN,
     };
     Ok(Some(verdict(&call, &finding)))
@@ -53,30 +49,6 @@ fn session_digest(call: Call) -> Answer {
         Some(sid) => Ok(digest_datum(&Digest::of(sid))),
         None => Ok(None),
     }
-}
-
-/// `session_outlook(opened_at, last_activity, idle_delay, absolute_delay) → (status, expires_at, expires_in, warn)`
-fn session_outlook(call: Call) -> Answer {
-    let time = |n| call.datum(n).map_or(i64::MIN, |datum| datum.value() as i64);
-    let session = Session {
-        opened_at: Timestamp::from_micros(time(0)),
-        last_activity: Timestamp::from_micros(time(1)),
-        idle_delay: call.datum(2).map(span),
-        absolute_delay: call.datum(3).map(span),
-    };
-    let params = settings::current()?;
-    let now = clock::now();
-    let status = Status::from(judge(&session, &params, Request::Look, now));
-    let outlook = Outlook::of(&session, &params, status, now);
-    Ok(Some(row(
-        &call,
-        &[
-            status.as_str().into_datum(),
-            outlook.expires_at.map(timestamp_datum),
-            outlook.expires_in.map(interval),
-            outlook.warn.into_datum(),
-        ],
-    )))
 }
 
 /// A `verdict` value.
@@ -99,7 +71,7 @@ fn verdict(call: &Call, finding: &Finding) -> Datum {
 }
 
 /// A value of the row type that the function returns.
-fn row(call: &Call, values: &[Option<Datum>]) -> Datum {
+pub fn row(call: &Call, values: &[Option<Datum>]) -> Datum {
     let mut datums: Vec<Datum> = values
         .iter()
         .map(|value| value.unwrap_or(Datum::from(0_usize)))
@@ -115,7 +87,7 @@ fn row(call: &Call, values: &[Option<Datum>]) -> Datum {
 }
 
 /// A span as an `interval` of days, hours and smaller units.
-fn interval(span: chrono::TimeDelta) -> Datum {
+pub fn interval(span: chrono::TimeDelta) -> Datum {
     const DAY: i64 = 24 * 60 * 60 * 1_000_000;
     let micros = to_micros(span);
     // SAFETY: palloc returns room for one interval, which is written whole.

@@ -7,7 +7,7 @@ use session_timeout_core::digest::MAX_USER_NAME_BYTES;
 
 use crate::entry::{Answer, Call, sql_function};
 use crate::error::Error;
-use crate::session;
+use crate::session::lifecycle;
 use crate::store::require_writable;
 use crate::store::session_row::span;
 
@@ -27,7 +27,7 @@ fn open_session(call: Call) -> Answer {
     let idle_delay = limit(&call, 2, "idle_delay")?;
     let absolute_delay = limit(&call, 3, "absolute_delay")?;
     require_writable(c"open_session()");
-    session::open(&digest, user_name, idle_delay, absolute_delay)?;
+    lifecycle::open(&digest, user_name, idle_delay, absolute_delay)?;
     Ok(Some(Datum::from(0_usize)))
 }
 
@@ -36,7 +36,7 @@ fn close_session(call: Call) -> Answer {
     let was_open = match call.digest(0)? {
         Some(digest) => {
             require_writable(c"close_session()");
-            session::close(&digest)?
+            lifecycle::close(&digest)?
         }
         None => false,
     };
@@ -49,7 +49,7 @@ fn close_user_sessions(call: Call) -> Answer {
     let closed = match user_name(&call, 0)? {
         Some(user_name) => {
             require_writable(c"close_user_sessions()");
-            session::close_user(user_name, except.as_ref())?
+            lifecycle::close_user(user_name, except.as_ref())?
         }
         None => 0,
     };
@@ -61,7 +61,7 @@ fn rotate_session(call: Call) -> Answer {
     let was_valid = match (call.digest(0)?, call.digest(1)?) {
         (Some(old), Some(new)) => {
             require_writable(c"rotate_session()");
-            session::rotate(&old, &new)?
+            lifecycle::rotate(&old, &new)?
         }
         _ => false,
     };

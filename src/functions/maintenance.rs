@@ -6,21 +6,22 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::entry::{Answer, Call, sql_function};
-use crate::session;
+use crate::session::purge;
 use crate::store::require_writable;
+use crate::transaction;
 
 sql_function!(ist_purge_sessions, pg_finfo_ist_purge_sessions, purge_sessions);
 sql_function!(ist_flush_sessions, pg_finfo_ist_flush_sessions, flush_sessions);
 sql_function!(
-    ist_warn_unless_preloaded,
-    pg_finfo_ist_warn_unless_preloaded,
-    warn_unless_preloaded
+    ist_announce_installation,
+    pg_finfo_ist_announce_installation,
+    announce_installation
 );
 
 /// `purge_sessions() → bigint`
 fn purge_sessions(_: Call) -> Answer {
     require_writable(c"purge_sessions()");
-    Ok((session::purge()? as i64).into_datum())
+    Ok((purge::purge()? as i64).into_datum())
 }
 
 /// `flush_sessions() → bigint`: without the registry every touch is on its row already.
@@ -28,12 +29,14 @@ fn flush_sessions(_: Call) -> Answer {
     Ok(0_i64.into_datum())
 }
 
-/// `warn_unless_preloaded() → void`
-fn warn_unless_preloaded(_: Call) -> Answer {
-    if !crate::is_preloaded() {
+/// `announce_installation() → void`: called by the install script.
+fn announce_installation(_: Call) -> Answer {
+    // At the commit, the launcher is told.
+    transaction::parameters_changed();
+    if crate::shared::get().is_none() {
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_WARNING,
-            "inactive_session_timeout works on rows alone: there is no background worker",
+            "inactive_session_timeout is not preloaded: it works on rows alone, without its background worker",
             "",
         )
         .set_detail(
@@ -41,7 +44,10 @@ fn warn_unless_preloaded(_: Call) -> Answer {
              \"skip_check\", a session that only polls ignored URLs ends at its next counting request or by \
              purge_sessions(). An expiry is undone where its transaction is rolled back.",
         )
-        .set_hint("Call session_timeout.purge_sessions() regularly, for example once a minute.")
+        .set_hint(
+            "Add inactive_session_timeout to shared_preload_libraries and restart the server, or call \
+             session_timeout.purge_sessions() regularly, for example once a minute.",
+        )
         .report(PgLogLevel::WARNING);
     }
     Ok(Some(Datum::from(0_usize)))

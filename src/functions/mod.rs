@@ -6,3 +6,4 @@ mod lifecycle;
 mod maintenance;
 mod parameters;
 mod triggers;
+mod views;

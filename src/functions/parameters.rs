@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::store::table::{Latest, Table};
 use crate::store::write::{Attempt, Locked, Patience, Purpose, Values, Writer};
 use crate::store::{self, config_row, require_writable};
-use crate::{clock, settings, transaction};
+use crate::{clock, settings};
 
 use config_row::column;
 
@@ -40,7 +40,6 @@ fn set_param(call: Call) -> Answer {
         None => delete(key)?,
     };
     settings::changed()?;
-    transaction::has_changed();
     store::make_visible();
     Ok(old)
 }

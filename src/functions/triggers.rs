@@ -12,13 +12,14 @@ use crate::clock;
 use crate::ending::{self, Batch};
 use crate::entry::{Answer, Call, sql_function, text_bytes};
 use crate::error::Error;
+use crate::session::{Known, row_of};
 use crate::settings;
 use crate::store::scan::{Version, all_rows};
 use crate::store::session_row::{self, SessionRow};
 use crate::store::table::{Latest, Table};
 use crate::store::write::{Attempt, Patience, Purpose, Writer};
 use crate::store::{self, Scratch, config_row, login_lock};
-use crate::transaction;
+use crate::transaction::{self, Change};
 
 sql_function!(
     ist_session_before_write,
@@ -62,7 +63,12 @@ fn session_before_write(call: Call) -> Answer {
     if is_login && let Some(name) = user_name(&new) {
         login_lock::for_login(objects.session, name);
     }
-    transaction::has_changed();
+    for digest in [trigger.old_row_of_update().and_then(|old| old.digest()), new.digest()]
+        .into_iter()
+        .flatten()
+    {
+        transaction::session_changed(&objects, &digest, Change::Written);
+    }
     let version = match trigger.old_row_of_update() {
         Some(old) if !is_new => old.column(session_row::column::VERSION),
         _ => Some(store::next_value(objects.session_version).into()),
@@ -75,15 +81,12 @@ fn session_after_delete(call: Call) -> Answer {
     let trigger = RowTrigger::of(&call, "session_after_delete")?;
     let old = trigger.old_row();
     if let Some(digest) = old.digest() {
-        ending::tell(
-            &catalog::objects()?,
-            Kind::Closed,
-            digest,
-            old.user_name(),
-            old.session().last_activity,
-        )?;
+        let objects = catalog::objects()?;
+        let known = Known::of(&objects, &digest, &row_of(&old));
+        let kind = known.mark.map_or(Kind::Closed, Kind::from);
+        ending::tell(&objects, kind, digest, old.user_name(), known.session.last_activity)?;
+        transaction::session_changed(&objects, &digest, Change::Ended);
     }
-    transaction::has_changed();
     Ok(Some(Datum::from(0_usize)))
 }
 
@@ -97,13 +100,14 @@ fn session_before_truncate(call: Call) -> Answer {
         all_rows(&table, &Latest::take(&table), |row| {
             scratch.run(|| {
                 if let Some(digest) = row.digest() {
-                    batch.add(digest, row.user_name(), row.session().last_activity);
+                    let known = Known::of(&objects, &digest, &row_of(&row));
+                    batch.add(digest, row.user_name(), known.session.last_activity);
                 }
             });
         });
     }
     batch.announce();
-    transaction::has_changed();
+    transaction::all_sessions_changed(&objects);
     Ok(Some(Datum::from(0_usize)))
 }
 
@@ -139,7 +143,6 @@ fn parameter_before_write(call: Call) -> Answer {
 fn parameter_after_change(call: Call) -> Answer {
     call.trigger("parameter_after_change")?;
     settings::changed()?;
-    transaction::has_changed();
     Ok(Some(Datum::from(0_usize)))
 }
 

@@ -116,6 +116,56 @@ pub fn all_rows(table: &Table, snapshot: &Latest, mut each: impl FnMut(Version))
     }
 }
 
+/// Calls `each` for the version that `snapshot` sees of every row in some pages of the table, `count` of them beginning
+/// with `from`: whether they were the last.
+pub fn rows_of_pages(table: &Table, snapshot: &Latest, from: u32, count: u32, mut each: impl FnMut(Version)) -> bool {
+    let pages = table.pages();
+    let last = from.saturating_add(count - 1).min(pages.saturating_sub(1));
+    if from < pages {
+        let slot = table.new_slot();
+        let mut low = pg_sys::ItemPointerData::default();
+        let mut high = pg_sys::ItemPointerData::default();
+        pgrx::itemptr::item_pointer_set_all(&mut low, from, 1);
+        pgrx::itemptr::item_pointer_set_all(&mut high, last, u16::MAX);
+        // SAFETY: the table is open, and so is the scan until endscan.
+        unsafe {
+            let any = &raw mut pg_sys::SnapshotAnyData;
+            let scan = HeapScan(pg_sys::table_beginscan_tidrange(
+                table.relation(),
+                any,
+                &mut low,
+                &mut high,
+            ));
+            let forward = pg_sys::ScanDirection::ForwardScanDirection;
+            while pg_sys::table_scan_getnextslot_tidrange(scan.0, forward, slot.as_ptr()) {
+                if pg_sys::table_tuple_satisfies_snapshot(table.relation(), slot.as_ptr(), snapshot.as_ptr()) {
+                    each(Version(slot.as_ptr()));
+                }
+            }
+        }
+    }
+    last.saturating_add(1) >= pages
+}
+
+/// Calls `each` for the version that `snapshot` sees of every row, in the order of an index, until it breaks.
+pub fn rows_in_order(table: &Table, snapshot: &Latest, index: Oid, mut each: impl FnMut(Version) -> ControlFlow<()>) {
+    let mode = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+    // SAFETY: the table is open, and so is its index until the scan has ended.
+    unsafe {
+        let index = pg_sys::index_open(index, mode);
+        let scan = pg_sys::systable_beginscan_ordered(table.relation(), index, snapshot.as_ptr(), 0, ptr::null_mut());
+        let forward = pg_sys::ScanDirection::ForwardScanDirection;
+        while !pg_sys::systable_getnext_ordered(scan, forward).is_null() {
+            pgrx::check_for_interrupts!();
+            if each(Version((*scan).slot)).is_break() {
+                break;
+            }
+        }
+        pg_sys::systable_endscan_ordered(scan);
+        pg_sys::index_close(index, mode);
+    }
+}
+
 struct KeyScan(pg_sys::SysScanDesc);
 
 impl Drop for KeyScan {

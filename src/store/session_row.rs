@@ -55,14 +55,18 @@ impl SessionRow for Version {
     }
 
     fn digest(&self) -> Option<Digest> {
-        // SAFETY: the column is a bytea.
-        self.column(column::DIGEST)
-            .and_then(|datum| Digest::from_bytes(unsafe { text_bytes(datum) }))
+        self.column(column::DIGEST).and_then(digest_of)
     }
 
     fn user_name(&self) -> Option<Datum> {
         self.text(column::USER_NAME)
     }
+}
+
+/// The digest in a `bytea` value; `None` where it is no digest.
+pub fn digest_of(datum: Datum) -> Option<Digest> {
+    // SAFETY: callers pass values of type bytea.
+    Digest::from_bytes(unsafe { text_bytes(datum) })
 }
 
 /// The span of an `interval` value.

@@ -69,6 +69,12 @@ impl Table {
         unsafe { (*self.row_type()).natts as usize }
     }
 
+    /// How many pages it has.
+    pub fn pages(&self) -> u32 {
+        // SAFETY: open.
+        unsafe { pg_sys::RelationGetNumberOfBlocksInFork(self.relation, pg_sys::ForkNumber::MAIN_FORKNUM) }
+    }
+
     /// Its primary key's index as it is now (REINDEX CONCURRENTLY may have changed it), invalid where it has none.
     pub fn primary_key(&self) -> Oid {
         // SAFETY: open; the list is a copy.
@@ -115,6 +121,13 @@ impl Drop for Table {
             unsafe { pg_sys::table_close(self.relation, self.release) };
         }
     }
+}
+
+/// The owner of a table; `None` where it is gone.
+pub fn owner_of(oid: Oid) -> Option<Oid> {
+    let table = Table::open_to_read(oid)?;
+    // SAFETY: open.
+    Some(unsafe { (*(*table.relation).rd_rel).relowner })
 }
 
 /// A tuple slot; dropping it lets go of the buffer that it pins.

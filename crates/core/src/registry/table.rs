@@ -47,6 +47,10 @@ impl<'m> Table<'m> {
         Self { memory, per_partition }
     }
 
+    pub fn format(&self) {
+        self.memory.format();
+    }
+
     /// A digest is as good as random: its bits are the hash.
     pub fn place(&self, key: &Key) -> Place {
         let [first, second, ..] = words_of(&key.digest);

@@ -1,0 +1,67 @@
+//! Settings of the server.
+
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::pg_sys;
+
+static MAX_SESSIONS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
+static NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(10);
+static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
+
+/// How many sessions the registry holds.
+pub fn max_sessions() -> usize {
+    MAX_SESSIONS.get() as usize
+}
+
+/// How often the launcher looks when nothing wakes it, in seconds.
+pub fn naptime() -> i64 {
+    NAPTIME.get().into()
+}
+
+/// How many workers run at once.
+pub fn max_workers() -> usize {
+    MAX_WORKERS.get() as usize
+}
+
+/// To be called once, while preloading.
+pub fn define() {
+    GucRegistry::define_int_guc(
+        c"session_timeout.max_sessions",
+        c"Sessions that the registry in shared memory holds.",
+        c"Each takes at most 128 bytes. Further sessions are served from their rows.",
+        &MAX_SESSIONS,
+        100,
+        100_000_000,
+        GucContext::Postmaster,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"session_timeout.naptime",
+        c"How often the launcher looks for work when nothing wakes it.",
+        c"An interval parameter that is shorter counts as this.",
+        &NAPTIME,
+        1,
+        3600,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"session_timeout.max_workers",
+        c"Maintenance workers that run at once.",
+        c"Each takes one of max_worker_processes while it runs, as the launcher does.",
+        &MAX_WORKERS,
+        1,
+        64,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    #[cfg(not(feature = "pg14"))]
+    // SAFETY: a string constant.
+    unsafe {
+        pg_sys::MarkGUCPrefixReserved(c"session_timeout".as_ptr());
+    }
+    #[cfg(feature = "pg14")]
+    // SAFETY: a string constant.
+    unsafe {
+        pg_sys::EmitWarningsOnPlaceholders(c"session_timeout".as_ptr());
+    }
+}

@@ -1,0 +1,240 @@
+//! The launcher: decides which database needs a worker, and starts it.
+//!
+//! A database's state, for the launcher, is what shared memory says of it:
+//!
+//! | state | what it does |
+//! | --- | --- |
+//! | unknown (new, or told by CREATE or DROP EXTENSION) | starts a worker, which looks |
+//! | has the extension | starts a worker when something is due |
+//! | has it not | nothing |
+//! | vanished from `pg_database` | forgets its sessions and its place |
+//!
+//! After a failed pass it waits, each time twice as long, five minutes at most.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+
+use super::{PAUSE, background_worker, signal};
+use crate::shared::database::{self, Database, Presence};
+use crate::shared::{self, Shared};
+use crate::{clock, guc};
+
+/// The shortest and the longest nap, in milliseconds.
+const SHORTEST_NAP: i64 = 100;
+
+/// The longest wait after failures, in microseconds.
+const LONGEST_BACKOFF: i64 = 300_000_000;
+
+/// A worker that was started, until it is known to have ended.
+struct Started {
+    database: Oid,
+    handle: *mut pg_sys::BackgroundWorkerHandle,
+}
+
+/// The launcher's main function, by the name that its registration says.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
+    let Some(shared) = shared::get() else { return };
+    // SAFETY: the main function of a background worker, in its order: handlers, signals, connection.
+    unsafe {
+        pg_sys::pqsignal(signal::SIGHUP, Some(signal::SignalHandlerForConfigReload));
+        pg_sys::pqsignal(signal::SIGTERM, Some(signal::SignalHandlerForShutdownRequest));
+        pg_sys::BackgroundWorkerUnblockSignals();
+        pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0);
+        pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0_usize));
+        shared.control.set_launcher(pg_sys::MyLatch);
+    }
+    let mut started: Vec<Started> = Vec::new();
+    let mut next_look = i64::MIN;
+    loop {
+        // SAFETY: plain reads of flags that the handlers set; proc_exit runs the exit callbacks. The postmaster starts a
+        // launcher that ended with 1 again, unless it is itself about to end.
+        unsafe {
+            pg_sys::ResetLatch(pg_sys::MyLatch);
+            pgrx::check_for_interrupts!();
+            if (&raw const pg_sys::ShutdownRequestPending).read_volatile() != 0 {
+                pg_sys::proc_exit(1);
+            }
+            if (&raw const pg_sys::ConfigReloadPending).read_volatile() != 0 {
+                (&raw mut pg_sys::ConfigReloadPending).write_volatile(0);
+                pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
+            }
+        }
+        let now = clock::now().micros();
+        if now >= next_look {
+            look_at_databases(shared);
+            next_look = now.saturating_add(guc::naptime() * 1_000_000);
+        }
+        started.retain(is_running);
+        let next = start_what_is_due(shared, &mut started, now).min(next_look);
+        let nap = (next.saturating_sub(now) / 1000).clamp(SHORTEST_NAP, guc::naptime() * 1000);
+        // SAFETY: our own latch.
+        unsafe {
+            pg_sys::WaitLatch(
+                pg_sys::MyLatch,
+                (pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as i32,
+                nap,
+                pg_sys::PG_WAIT_EXTENSION,
+            );
+        }
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
+    if let Some(shared) = shared::get() {
+        shared.control.set_launcher(std::ptr::null_mut());
+    }
+}
+
+/// Takes in new databases and forgets vanished ones.
+fn look_at_databases(shared: &'static Shared) {
+    let present = connectable_databases();
+    for known in shared.databases.iter().filter(|known| known.is_used()) {
+        if !present.contains(&(known.oid(), true)) && !present.contains(&(known.oid(), false)) {
+            shared.registry.forget(known.oid().into(), None);
+            database::leave(shared, known);
+        }
+    }
+    for (oid, connectable) in present {
+        if connectable {
+            database::enter(shared, oid);
+        }
+    }
+}
+
+/// Every database, and whether one can connect to it.
+fn connectable_databases() -> Vec<(Oid, bool)> {
+    let mut found = Vec::new();
+    // SAFETY: a transaction of its own, and a scan of a shared catalog as autovacuum's launcher makes it.
+    unsafe {
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::StartTransactionCommand();
+        pg_sys::GetTransactionSnapshot();
+        let mode = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+        let catalog = pg_sys::table_open(pg_sys::DatabaseRelationId, mode);
+        let scan = pg_sys::table_beginscan_catalog(catalog, 0, std::ptr::null_mut());
+        loop {
+            let tuple = pg_sys::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
+            if tuple.is_null() {
+                break;
+            }
+            let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_database>();
+            found.push((
+                (*form).oid,
+                (*form).datallowconn && (*form).datconnlimit != INVALID_DATABASE,
+            ));
+        }
+        pg_sys::table_endscan(scan);
+        pg_sys::table_close(catalog, mode);
+        pg_sys::CommitTransactionCommand();
+    }
+    found
+}
+
+/// `DATCONNLIMIT_INVALID_DB`: a DROP DATABASE that did not end.
+const INVALID_DATABASE: i32 = -2;
+
+/// Starts workers for the databases where something is due, most urgent first: when something is due next.
+fn start_what_is_due(shared: &'static Shared, started: &mut Vec<Started>, now: i64) -> i64 {
+    let mut due: Vec<(i64, &Database)> = shared
+        .databases
+        .iter()
+        .filter(|database| database.is_used() && !started.iter().any(|one| one.database == database.oid()))
+        .map(|database| (due_at(database), database))
+        .collect();
+    due.sort_by_key(|(at, _)| *at);
+    for (at, database) in due {
+        if at > now {
+            return at;
+        }
+        if started.len() >= guc::max_workers() {
+            // One that ends wakes us.
+            return i64::MAX;
+        }
+        match start_worker(database.oid()) {
+            Some(handle) => started.push(Started {
+                database: database.oid(),
+                handle,
+            }),
+            None => {
+                if shared.control.workers_refused.fetch_add(1, Relaxed) == 0 {
+                    pg_sys::panic::ErrorReport::new(
+                        PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES,
+                        "no background worker slot is free: session maintenance waits",
+                        "",
+                    )
+                    .set_hint("Raise max_worker_processes.")
+                    .report(PgLogLevel::LOG);
+                }
+                return now.saturating_add(1_000_000);
+            }
+        }
+        shared.control.workers_refused.store(0, Relaxed);
+    }
+    i64::MAX
+}
+
+/// When a worker is due for a database.
+fn due_at(database: &Database) -> i64 {
+    let failures = database.failures.load(Acquire);
+    let last = database.last_pass.load(Acquire);
+    let wished = match database.presence() {
+        Presence::Unknown => i64::MIN,
+        Presence::Absent => return i64::MAX,
+        Presence::Installed if database.is_urgent() => i64::MIN,
+        Presence::Installed => {
+            let flush = if database.is_dirty() {
+                database.next_flush.load(Acquire)
+            } else {
+                i64::MAX
+            };
+            flush.min(database.next_purge.load(Acquire))
+        }
+    };
+    let pause = match failures {
+        0 => PAUSE,
+        // 1 s, 2 s, 4 s, …
+        n => 1_000_000_i64
+            .checked_shl(n - 1)
+            .unwrap_or(i64::MAX)
+            .clamp(PAUSE, LONGEST_BACKOFF),
+    };
+    wished.max(last.saturating_add(pause))
+}
+
+fn start_worker(oid: Oid) -> Option<*mut pg_sys::BackgroundWorkerHandle> {
+    let mut worker = background_worker(c"session_timeout worker", c"ist_worker_main");
+    worker.bgw_main_arg = oid.into();
+    let mut handle = std::ptr::null_mut();
+    // SAFETY: the launcher is told by its latch when the worker starts and ends; the handle lives in the top context.
+    unsafe {
+        worker.bgw_notify_pid = pg_sys::MyProcPid;
+        pgrx::PgMemoryContexts::TopMemoryContext
+            .switch_to(|_| pg_sys::RegisterDynamicBackgroundWorker(&mut worker, &mut handle))
+            .then_some(handle)
+    }
+}
+
+/// Whether a worker has not ended yet; frees its handle when it has.
+fn is_running(started: &Started) -> bool {
+    let mut pid = 0;
+    // SAFETY: a handle of ours, not freed yet.
+    unsafe {
+        let running = pg_sys::GetBackgroundWorkerPid(started.handle, &mut pid) != pg_sys::BgwHandleStatus::BGWH_STOPPED;
+        if !running {
+            pg_sys::pfree(started.handle.cast());
+            if let Some(shared) = shared::get()
+                && let Some(database) = shared.databases.iter().find(|one| one.oid() == started.database)
+            {
+                // One that could not even connect has not written this itself.
+                database.worker.store(0, Release);
+                database.last_pass.fetch_max(clock::now().micros(), Release);
+            }
+        }
+        running
+    }
+}

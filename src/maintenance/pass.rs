@@ -1,0 +1,434 @@
+//! One pass over a database: expire what is marked, flush what is dirty, purge what is past its limit.
+//!
+//! | step | finds its sessions | transaction | tells the registry, after the commit |
+//! | --- | --- | --- | --- |
+//! | expire | marks in the registry | up to [`BATCH`] rows deleted, with events and notices | `ended` |
+//! | flush | unflushed activity in the registry | up to [`BATCH`] rows updated | `flushed`, or `ended` where the row is gone |
+//! | purge | [`PAGES`] pages of the heap | the rows that are past a limit, once marked: deleted, as above | `ended` |
+//! | retention | the oldest events | up to [`BATCH`] rows deleted | |
+//!
+//! No step waits for a row or for a table's lock: what is another's is left for next time. A row is touched only where
+//! its version is the one that is meant. A crash before a commit leaves the registry's word: it is gone with the crash,
+//! or, where only the worker died, still says what there is to do. A crash after a commit and before the registry is
+//! told leaves an entry of a row that is gone or newer: the next look at it says so.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use pgrx::pg_sys::{self, Oid};
+use session_timeout_core::digest::Digest;
+use session_timeout_core::event::Kind;
+use session_timeout_core::params::Params;
+use session_timeout_core::registry::{Key, Marked, Seen, Wanted};
+use session_timeout_core::time::to_micros;
+use session_timeout_core::verdict::{Expiry, Judgement, Request, judge};
+
+use super::PASS;
+use crate::catalog::{self, Objects};
+use crate::ending::{self, Batch};
+use crate::error::Error;
+use crate::session::{Known, row_of};
+use crate::shared::Shared;
+use crate::shared::database::Database;
+use crate::store::session_row::{self, SessionRow, column, slot_of, timestamp_datum};
+use crate::store::table::Latest;
+use crate::store::write::{Attempt, Patience, Purpose, Writer};
+use crate::store::{self, Scratch, scan};
+use crate::transaction::key_of;
+use crate::{clock, guc, settings};
+
+/// Rows of one transaction.
+pub const BATCH: usize = 500;
+
+/// Heap pages of one transaction of the purge.
+pub const PAGES: u32 = 32;
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// There is no extension in this database.
+    NotInstalled,
+    /// Everything is done.
+    Done,
+    /// Time was up before everything was done.
+    More,
+}
+
+/// Runs a pass. Not in a transaction.
+pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool) -> Result<Ended, Error> {
+    let deadline = clock::now().micros().saturating_add(PASS);
+    let Some(pass) = Pass::begin(shared, database, deadline)? else {
+        shared.registry.forget(database.oid().into(), None);
+        return Ok(Ended::NotInstalled);
+    };
+    let expired = pass.expire_marked()?;
+    let mut all_done = expired;
+    let now = clock::now().micros();
+    if was_dirty && now < database.next_flush.load(Acquire) && database.full.load(Acquire) == 0 {
+        // Not yet: it is only that something else could not wait.
+        database.set_dirty();
+    } else {
+        all_done &= pass.flush()?;
+        database.full.store(0, Release);
+        database.next_flush.store(
+            now.saturating_add(pass.interval(pass.params.flush_interval_in_force())),
+            Release,
+        );
+    }
+    if now >= database.next_purge.load(Acquire) {
+        if pass.purge()? && pass.forget_old_events()? {
+            database.next_purge.store(
+                clock::now()
+                    .micros()
+                    .saturating_add(pass.interval(pass.params.purge_interval)),
+                Release,
+            );
+        } else {
+            all_done = false;
+        }
+    }
+    Ok(if all_done { Ended::Done } else { Ended::More })
+}
+
+struct Pass {
+    shared: &'static Shared,
+    database: &'static Database,
+    objects: Objects,
+    params: std::rc::Rc<Params>,
+    /// Whom the work is done as: the owner of the session table.
+    owner: Oid,
+    deadline: i64,
+}
+
+impl Pass {
+    /// Looks whether the extension is there; `None` where it is not.
+    fn begin(shared: &'static Shared, database: &'static Database, deadline: i64) -> Result<Option<Self>, Error> {
+        in_transaction(None, || {
+            let objects = match catalog::objects() {
+                Ok(objects) => objects,
+                Err(Error::NotInstalled) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let params = settings::current()?;
+            let Some(owner) = store::table::owner_of(objects.session) else {
+                return Ok(None);
+            };
+            Ok(Some(Self {
+                shared,
+                database,
+                objects,
+                params,
+                owner,
+                deadline,
+            }))
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        clock::now().micros() >= self.deadline
+    }
+
+    /// An interval parameter, microseconds; one below the launcher's nap counts as that.
+    fn interval(&self, span: chrono::TimeDelta) -> i64 {
+        to_micros(span).max(guc::naptime() * 1_000_000)
+    }
+
+    fn key(&self, digest: &Digest) -> Key {
+        key_of(&self.objects, digest)
+    }
+
+    /// Calls `work` with batches of the registry's entries, from one partition after another: whether it came to the end.
+    fn batches(&self, wanted: Wanted, mut work: impl FnMut(&[Seen]) -> Result<(), Error>) -> Result<bool, Error> {
+        let registry = &self.shared.registry;
+        let (database, table) = (self.database.oid().into(), self.objects.session.into());
+        let mut batch: Vec<Seen> = Vec::with_capacity(BATCH);
+        let (mut partition, mut previous) = (0, None);
+        while partition < registry.partitions() {
+            let before = batch.len();
+            if registry.collect(partition, database, table, wanted, &mut batch) {
+                // The batch is full. What is left of this partition comes when it is looked at again: what was worked on
+                // is then no longer wanted. Where a whole batch was all its own and none of it went away, go on.
+                let is_stuck = before == 0 && previous == batch.first().map(|seen| seen.digest);
+                previous = batch.first().map(|seen| seen.digest);
+                work(&batch)?;
+                batch.clear();
+                if self.is_over() {
+                    return Ok(false);
+                }
+                if is_stuck {
+                    partition += 1;
+                }
+            } else {
+                partition += 1;
+            }
+        }
+        if !batch.is_empty() {
+            work(&batch)?;
+        }
+        Ok(true)
+    }
+
+    fn expire_marked(&self) -> Result<bool, Error> {
+        self.batches(Wanted::Marked, |batch| {
+            let mut gone: Vec<(Digest, i64)> = Vec::with_capacity(batch.len());
+            let expired = in_transaction(Some(self.owner), || {
+                let Some(mut ender) = Ender::open(&self.objects)? else {
+                    return Ok(0);
+                };
+                for seen in batch {
+                    let Some(mark) = seen.mark else { continue };
+                    if ender.end(&seen.digest, seen.version, mark)? != Left::ForNextTime {
+                        gone.push((seen.digest, seen.version));
+                    }
+                }
+                Ok(ender.announce())
+            })?;
+            self.forget(&gone);
+            self.database.expired.fetch_add(expired as u64, Relaxed);
+            Ok(())
+        })
+    }
+
+    fn flush(&self) -> Result<bool, Error> {
+        self.batches(Wanted::Dirty, |batch| {
+            let mut gone: Vec<(Digest, i64)> = Vec::new();
+            let mut written: Vec<Seen> = Vec::with_capacity(batch.len());
+            in_transaction(Some(self.owner), || {
+                let Some(mut writer) = Writer::try_open(self.objects.session) else {
+                    return Ok(());
+                };
+                let mut scratch = Scratch::new();
+                for seen in batch {
+                    match scratch.run(|| write_activity(&mut writer, seen))? {
+                        Left::Nothing => written.push(*seen),
+                        Left::NoRow => gone.push((seen.digest, seen.version)),
+                        Left::ForNextTime => {}
+                    }
+                }
+                Ok(())
+            })?;
+            for seen in &written {
+                self.shared
+                    .registry
+                    .flushed(&self.key(&seen.digest), seen.version, seen.activity);
+            }
+            self.forget(&gone);
+            if written.len() + gone.len() < batch.len() {
+                self.database.set_dirty();
+            }
+            self.database.flushed.fetch_add(written.len() as u64, Relaxed);
+            Ok(())
+        })
+    }
+
+    /// Goes on with the purge where the last pass left it: whether it came to the end of the table.
+    fn purge(&self) -> Result<bool, Error> {
+        loop {
+            let from = self.database.purge_from.load(Acquire);
+            let mut gone: Vec<(Digest, i64)> = Vec::new();
+            let (purged, is_end) = in_transaction(Some(self.owner), || self.purge_pages(from, &mut gone))?;
+            self.forget(&gone);
+            self.database.purged.fetch_add(purged as u64, Relaxed);
+            self.database
+                .purge_from
+                .store(if is_end { 0 } else { from.saturating_add(PAGES) }, Release);
+            if is_end {
+                return Ok(true);
+            }
+            if self.is_over() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn purge_pages(&self, from: u32, gone: &mut Vec<(Digest, i64)>) -> Result<(usize, bool), Error> {
+        let Some(mut ender) = Ender::open(&self.objects)? else {
+            return Ok((0, true));
+        };
+        let now = clock::now();
+        let mut candidates = Vec::new();
+        let mut scratch = Scratch::new();
+        let snapshot = Latest::take(ender.writer.table());
+        let is_end = scan::rows_of_pages(ender.writer.table(), &snapshot, from, PAGES, |version| {
+            scratch.run(|| {
+                let row = row_of(&version);
+                if let (Judgement::Expired(expiry), Some(digest)) =
+                    (judge(&row.session, &self.params, Request::Look, now), version.digest())
+                {
+                    candidates.push((digest, row, expiry));
+                }
+            });
+        });
+        drop(snapshot);
+        for (digest, row, by_row) in candidates {
+            let expiry = match self
+                .shared
+                .registry
+                .mark_expired(&self.key(&digest), &row, &self.params, now)
+            {
+                Marked::Yes(mark) => mark,
+                Marked::No => continue,
+                // No check can have cached it either.
+                Marked::Full => by_row,
+            };
+            if ender.end(&digest, row.version, expiry)? != Left::ForNextTime {
+                gone.push((digest, row.version));
+            }
+        }
+        Ok((ender.announce(), is_end))
+    }
+
+    fn forget_old_events(&self) -> Result<bool, Error> {
+        let retention = self.params.event_retention.unwrap_or_default();
+        loop {
+            let deleted = in_transaction(Some(self.owner), || {
+                let oldest_kept = clock::now().saturating_add(-retention);
+                ending::delete_oldest_events(&self.objects, oldest_kept, BATCH)
+            })?;
+            if deleted < BATCH {
+                return Ok(true);
+            }
+            if self.is_over() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// What was committed: these openings are over.
+    fn forget(&self, gone: &[(Digest, i64)]) {
+        for (digest, version) in gone {
+            self.shared.registry.ended(&self.key(digest), *version);
+        }
+    }
+}
+
+/// What is left to do for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// Nothing: it is done.
+    Nothing,
+    /// Nothing: there is no row of this opening.
+    NoRow,
+    /// The row is another's for now.
+    ForNextTime,
+}
+
+/// Ends sessions in one transaction.
+struct Ender<'o> {
+    objects: &'o Objects,
+    writer: Writer,
+    idle: Batch,
+    absolute: Batch,
+    scratch: Scratch,
+}
+
+impl<'o> Ender<'o> {
+    /// `None` where a table is locked by others.
+    fn open(objects: &'o Objects) -> Result<Option<Self>, Error> {
+        let Some(writer) = Writer::try_open(objects.session) else {
+            return Ok(None);
+        };
+        if !ending::can_write_events(objects) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            objects,
+            writer,
+            idle: Batch::new(objects, Kind::IdleExpired)?,
+            absolute: Batch::new(objects, Kind::AbsoluteExpired)?,
+            scratch: Scratch::new(),
+        }))
+    }
+
+    fn end(&mut self, digest: &Digest, version: i64, expiry: Expiry) -> Result<Left, Error> {
+        let Self {
+            objects,
+            writer,
+            idle,
+            absolute,
+            scratch,
+        } = self;
+        scratch.run(|| {
+            let row = match lock(writer, digest, version, Purpose::Remove)? {
+                Ok(row) => row,
+                Err(left) => return Ok(left),
+            };
+            let known = Known::of(objects, digest, &row_of(&row));
+            writer.delete(&row)?;
+            let batch = match expiry {
+                Expiry::Idle => idle,
+                Expiry::Absolute => absolute,
+            };
+            batch.add(*digest, row.user_name(), known.session.last_activity);
+            Ok(Left::Nothing)
+        })
+    }
+
+    /// Queues the notices: how many sessions ended.
+    fn announce(self) -> usize {
+        let ended = self.idle.len() + self.absolute.len();
+        self.idle.announce();
+        self.absolute.announce();
+        ended
+    }
+}
+
+/// Locks the row of one opening of a session, waiting for nobody.
+fn lock(
+    writer: &Writer,
+    digest: &Digest,
+    version: i64,
+    purpose: Purpose,
+) -> Result<Result<store::write::Locked, Left>, Error> {
+    let snapshot = Latest::take(writer.table());
+    let Some(tid) = session_row::place(writer.table(), &snapshot, digest) else {
+        return Ok(Err(Left::NoRow));
+    };
+    Ok(match writer.lock(tid, &snapshot, purpose, Patience::Skip)? {
+        Attempt::Held(row) if row.digest().as_ref() == Some(digest) && row_of(&row).version == version => Ok(row),
+        Attempt::Held(_) | Attempt::Gone => Err(Left::NoRow),
+        Attempt::Busy => Err(Left::ForNextTime),
+    })
+}
+
+fn write_activity(writer: &mut Writer, seen: &Seen) -> Result<Left, Error> {
+    let row = match lock(writer, &seen.digest, seen.version, Purpose::Update)? {
+        Ok(row) => row,
+        Err(left) => return Ok(left),
+    };
+    if row.session().last_activity < seen.activity {
+        writer.update(&row, |values| {
+            *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(seen.activity));
+        })?;
+    }
+    Ok(Left::Nothing)
+}
+
+/// Runs `work` in a transaction of its own; an error rolls it back. As `user`, security-restricted, where one is given.
+fn in_transaction<R>(user: Option<Oid>, work: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+    // SAFETY: called outside a transaction. What an ERROR leaves is rolled back by whoever catches it; user and security
+    // context are PostgreSQL's to restore then.
+    unsafe {
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::StartTransactionCommand();
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, c"session maintenance".as_ptr());
+        if let Some(user) = user {
+            let context = pg_sys::SECURITY_RESTRICTED_OPERATION | pg_sys::SECURITY_LOCAL_USERID_CHANGE;
+            pg_sys::SetUserIdAndSecContext(user, context as i32);
+        }
+        let result = work();
+        pg_sys::PopActiveSnapshot();
+        match result {
+            Ok(value) => {
+                pg_sys::CommitTransactionCommand();
+                pg_sys::SetUserIdAndSecContext(pg_sys::GetSessionUserId(), 0);
+                pgrx::check_for_interrupts!();
+                Ok(value)
+            }
+            Err(error) => {
+                pg_sys::AbortCurrentTransaction();
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A worker: one process, one database, one pass.
+//!
+//! It sets its own environment, as autovacuum's workers do, so that nothing set for a database or a role bears on it; it
+//! does its work as the owner of the session table, security-restricted, with `pg_catalog` as its search path.
+
+use std::ffi::CStr;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+
+use super::{pass, signal};
+use crate::clock;
+use crate::shared::database::{self, Database, Presence};
+use crate::shared::{self, Shared};
+
+/// The worker's main function, by the name that its registration says. The argument is the database's OID.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn ist_worker_main(argument: pg_sys::Datum) {
+    let oid = Oid::from(argument.value() as u32);
+    let Some(shared) = shared::get() else { return };
+    // SAFETY: the main function of a background worker, in its order. SIGTERM ends it at once, wherever it is.
+    unsafe {
+        pg_sys::pqsignal(signal::SIGTERM, Some(signal::die));
+        pg_sys::BackgroundWorkerUnblockSignals();
+        pg_sys::BackgroundWorkerInitializeConnectionByOid(oid, Oid::INVALID, 0);
+    }
+    let Some(database) = database::enter(shared, oid) else {
+        return;
+    };
+    // SAFETY: registered before the state that it cleans.
+    unsafe {
+        pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0_usize));
+        database.worker.store(pg_sys::MyProcPid as u32, Release);
+    }
+    set_environment();
+    run(shared, database);
+}
+
+/// A pass that has taken things off the list of what there is to do, and has not ended.
+static UNFINISHED: AtomicBool = AtomicBool::new(false);
+
+/// However the worker ends: what it had not done is to be done.
+#[pg_guard]
+unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
+    let Some(shared) = shared::get() else { return };
+    // SAFETY: a plain read.
+    let me = unsafe { pg_sys::MyDatabaseId };
+    if let Some(database) = shared.databases.iter().find(|one| one.oid() == me) {
+        if UNFINISHED.load(Relaxed) {
+            database.set_dirty();
+            database.set_urgent();
+        }
+        database.last_pass.store(clock::now().micros(), Release);
+        database.worker.store(0, Release);
+    }
+    shared.control.wake_launcher();
+}
+
+fn run(shared: &'static Shared, database: &'static Database) {
+    UNFINISHED.store(true, Relaxed);
+    database.take_urgent();
+    let was_dirty = database.take_dirty();
+    let result = PgTryBuilder::new(|| pass::run(shared, database, was_dirty).map_err(Some))
+        .catch_others(|error| {
+            // SAFETY: an ERROR was caught: its transaction is to be rolled back.
+            unsafe { pg_sys::AbortCurrentTransaction() };
+            Err(match error {
+                pg_sys::panic::CaughtError::PostgresError(report)
+                | pg_sys::panic::CaughtError::ErrorReport(report)
+                | pg_sys::panic::CaughtError::RustPanic { ereport: report, .. } => {
+                    say(database, report.sql_error_code(), report.message());
+                    None
+                }
+            })
+        })
+        .execute();
+    match result {
+        Ok(pass::Ended::NotInstalled) => database.set_presence(Presence::Absent),
+        Ok(pass::Ended::Done) => {
+            database.set_presence(Presence::Installed);
+            database.failures.store(0, Release);
+        }
+        Ok(pass::Ended::More) => {
+            database.set_presence(Presence::Installed);
+            database.failures.store(0, Release);
+            database.set_urgent();
+        }
+        Err(error) => {
+            if let Some(error) = error {
+                let report = pg_sys::panic::ErrorReport::from(error);
+                say(database, PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, report.message());
+            }
+            return;
+        }
+    }
+    UNFINISHED.store(false, Relaxed);
+}
+
+/// Counts a failure, and says it once a streak.
+fn say(database: &Database, code: PgSqlErrorCode, message: &str) {
+    database.last_error.store(code as i32 as u32, Release);
+    if database.failures.fetch_add(1, AcqRel) == 0 {
+        pg_sys::panic::ErrorReport::new(code, format!("session maintenance failed: {message}"), "")
+            .set_hint("It is tried again, after a while; session_timeout.stat_worker shows how often it has failed.")
+            .report(PgLogLevel::LOG);
+    }
+}
+
+fn set_environment() {
+    const SETTINGS: &[(&CStr, &CStr)] = &[
+        (c"search_path", c"pg_catalog"),
+        (c"default_transaction_isolation", c"read committed"),
+        (c"default_transaction_read_only", c"false"),
+        (c"default_transaction_deferrable", c"false"),
+        (c"statement_timeout", c"0"),
+        (c"lock_timeout", c"0"),
+        (c"idle_in_transaction_session_timeout", c"0"),
+        (c"synchronous_commit", c"local"),
+        (c"zero_damaged_pages", c"false"),
+        (c"session_replication_role", c"origin"),
+    ];
+    for (name, value) in SETTINGS {
+        // SAFETY: settings that every supported version has.
+        unsafe {
+            pg_sys::SetConfigOption(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_SUSET,
+                pg_sys::GucSource::PGC_S_OVERRIDE,
+            );
+        }
+    }
+}

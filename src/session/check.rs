@@ -1,0 +1,183 @@
+//! Checks: from the registry where there is one, from the row where there is none.
+
+use pgrx::pg_sys::Datum;
+use session_timeout_core::digest::Digest;
+use session_timeout_core::params::Params;
+use session_timeout_core::registry::Row;
+use session_timeout_core::verdict::{Judgement, Outlook, Request, Session, Status, judge, touch_is_due};
+
+use super::{Known, find_and_lock, live, remove, row_of};
+use crate::catalog::{self, Objects};
+use crate::error::Error;
+use crate::store::session_row::{self, SessionRow, column, slot_of, timestamp_datum};
+use crate::store::table::{Latest, Table};
+use crate::store::write::{Patience, Purpose, Writer};
+use crate::{clock, ending, settings, shared, store};
+
+/// What a check found: the status, and the session where there is one.
+pub struct Finding {
+    /// The answer in a word.
+    pub status: Status,
+    /// The session as it now stands.
+    pub details: Option<Details>,
+}
+
+/// What a verdict shows of a session.
+pub struct Details {
+    /// Its clocks, after a touch where there was one.
+    pub session: Session,
+    /// Its user name, a `text`, where it was asked for.
+    pub user_name: Option<Datum>,
+    /// How long it has left.
+    pub outlook: Outlook,
+}
+
+impl Finding {
+    /// What is said of a session id that is NULL, empty, or under which nothing is open.
+    pub const UNKNOWN: Self = Self {
+        status: Status::Unknown,
+        details: None,
+    };
+}
+
+/// Whether a verdict's caller wants to see the user name, which costs a read of the row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Only the answer.
+    Answer,
+    /// All of it.
+    Full,
+}
+
+/// Checks a session for a request: judges it, and carries out what follows.
+pub fn check(digest: &Digest, url: Option<&[u8]>, detail: Detail) -> Result<Finding, Error> {
+    let params = settings::current()?;
+    let request = match url {
+        Some(url) if params.ignored_urls.matches(url) => Request::Ignored,
+        _ => Request::Counting,
+    };
+    evaluate(digest, &params, request, detail)
+}
+
+/// Looks at a session, touching nothing and expiring nothing.
+pub fn peek(digest: &Digest) -> Result<Finding, Error> {
+    evaluate(digest, &*settings::current()?, Request::Look, Detail::Full)
+}
+
+fn evaluate(digest: &Digest, params: &Params, request: Request, detail: Detail) -> Result<Finding, Error> {
+    let objects = catalog::objects()?;
+    let now = clock::now();
+    let answered = match shared::get() {
+        Some(shared) => live::evaluate(shared, &objects, digest, params, request, now),
+        None => on_row(&objects, digest, params, request)?,
+    };
+    let (status, session) = match answered {
+        Answered::Session(status, session) => (status, session),
+        Answered::NoSession(status) => return Ok(Finding { status, details: None }),
+    };
+    if detail == Detail::Answer {
+        // Nobody looks at the rest.
+        let outlook = Outlook {
+            expires_at: None,
+            expires_in: None,
+            warn: false,
+        };
+        return Ok(Finding {
+            status,
+            details: Some(Details {
+                session,
+                user_name: None,
+                outlook,
+            }),
+        });
+    }
+    let user_name = read(&objects, digest, |row| row.user_name()).flatten();
+    let outlook = Outlook::of(&session, params, status, now);
+    Ok(Finding {
+        status,
+        details: Some(Details {
+            session,
+            user_name,
+            outlook,
+        }),
+    })
+}
+
+/// What a check says, before its details are looked up.
+pub(super) enum Answered {
+    /// There is a session, in this state, as it now stands.
+    Session(Status, Session),
+    /// There is none: closed or unknown.
+    NoSession(Status),
+}
+
+/// Without the registry: judges the row, and writes the touch or the expiry to it, in the caller's transaction, unless
+/// that has to wait or nothing can be written.
+fn on_row(objects: &Objects, digest: &Digest, params: &Params, request: Request) -> Result<Answered, Error> {
+    let Some(mut session) = read(objects, digest, |row| row.session()) else {
+        return Ok(Answered::NoSession(Status::Unknown));
+    };
+    let now = clock::now();
+    let judgement = judge(&session, params, request, now);
+    match judgement {
+        Judgement::Valid { touch: true, .. } if touch_is_due(&session, params, now) && store::is_writable() => {
+            touch(objects, digest, params, &mut session)?;
+        }
+        Judgement::Expired(_) if request != Request::Look && store::is_writable() => {
+            expire(objects, digest, params)?;
+        }
+        _ => {}
+    }
+    Ok(Answered::Session(judgement.into(), session))
+}
+
+/// Looks at the newest committed version of a session's row; `None` where there is none.
+pub(super) fn read<T>(objects: &Objects, digest: &Digest, look: impl Fn(store::scan::Version) -> T) -> Option<T> {
+    let table = Table::open_to_read(objects.session)?;
+    let snapshot = Latest::take(&table);
+    session_row::find(&table, &snapshot, digest, look)
+}
+
+/// The row as the registry takes it.
+pub(super) fn read_row(objects: &Objects, digest: &Digest) -> Option<Row> {
+    read(objects, digest, |version| row_of(&version))
+}
+
+/// Moves a session's activity forward to now, unless that has to wait for another transaction: losing a touch can only
+/// end a session early.
+fn touch(objects: &Objects, digest: &Digest, params: &Params, session: &mut Session) -> Result<(), Error> {
+    let Some(mut writer) = Writer::try_open(objects.session) else {
+        return Ok(());
+    };
+    let Some(row) = find_and_lock(&writer, digest, Purpose::Update, Patience::Skip)? else {
+        return Ok(());
+    };
+    let now = clock::now();
+    if touch_is_due(&row.session(), params, now) {
+        writer.update(&row, |values| {
+            *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(now));
+        })?;
+        store::make_visible();
+        session.last_activity = now;
+    }
+    Ok(())
+}
+
+/// Deletes a session that is past its limit and tells of it, unless that has to wait for another transaction, or the
+/// session has been touched or changed meanwhile.
+fn expire(objects: &Objects, digest: &Digest, params: &Params) -> Result<(), Error> {
+    let Some(mut writer) = Writer::try_open(objects.session) else {
+        return Ok(());
+    };
+    if !ending::can_write_events(objects) {
+        return Ok(());
+    }
+    let Some(row) = find_and_lock(&writer, digest, Purpose::Remove, Patience::Skip)? else {
+        return Ok(());
+    };
+    let known = Known::of(objects, digest, &row_of(&row));
+    if let Some(expiry) = known.expiry(params) {
+        remove(objects, &mut writer, &row, digest, &known, expiry.into())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Opening, closing, revoking and rotating sessions: always the caller's transaction.
+
+use pgrx::pg_sys::Datum;
+use session_timeout_core::digest::Digest;
+use session_timeout_core::event::Kind;
+
+use super::{Known, find_and_lock, remove, row_of};
+use crate::catalog;
+use crate::ending::{self, Batch};
+use crate::error::Error;
+use crate::store::session_row::{self, SessionRow, column, digest_datum, slot_of, timestamp_datum};
+use crate::store::table::Latest;
+use crate::store::write::{Attempt, Patience, Purpose, Values, Writer};
+use crate::store::{self, Scratch, login_lock};
+use crate::transaction::{self, Change};
+use crate::{clock, settings};
+
+/// Opens a session, or restarts both clocks of one that is open.
+pub fn open(
+    digest: &Digest,
+    user_name: Option<(Datum, &[u8])>,
+    idle_delay: Option<Datum>,
+    absolute_delay: Option<Datum>,
+) -> Result<(), Error> {
+    let objects = catalog::objects()?;
+    if let Some((_, name)) = user_name {
+        login_lock::for_login(objects.session, name);
+    }
+    let mut writer = Writer::open(objects.session);
+    loop {
+        pgrx::check_for_interrupts!();
+        let version = store::next_value(objects.session_version);
+        let fill = |values: &mut Values| {
+            let now = Some(timestamp_datum(clock::now()));
+            *slot_of(values, column::USER_NAME) = user_name.map(|(datum, _)| datum);
+            *slot_of(values, column::OPENED_AT) = now;
+            *slot_of(values, column::LAST_ACTIVITY) = now;
+            *slot_of(values, column::IDLE_DELAY) = idle_delay;
+            *slot_of(values, column::ABSOLUTE_DELAY) = absolute_delay;
+            *slot_of(values, column::VERSION) = Some(version.into());
+        };
+        if let Some(row) = find_and_lock(&writer, digest, Purpose::Update, Patience::Wait)? {
+            let known = Known::of(&objects, digest, &row_of(&row));
+            if let Some(expiry) = known.expiry(&*settings::current()?) {
+                ending::tell(
+                    &objects,
+                    expiry.into(),
+                    *digest,
+                    row.user_name(),
+                    known.session.last_activity,
+                )?;
+            }
+            writer.update(&row, fill)?;
+            break;
+        }
+        let mut values: Values = vec![None; column::COUNT];
+        *slot_of(&mut values, column::DIGEST) = digest_datum(digest);
+        fill(&mut values);
+        if writer.insert_unless_present(&values, writer.table().primary_key()) {
+            break;
+        }
+    }
+    transaction::session_changed(&objects, digest, Change::Written);
+    store::make_visible();
+    Ok(())
+}
+
+/// Closes a session: whether it was open. One that was found expired was not: what is left of it is written here.
+pub fn close(digest: &Digest) -> Result<bool, Error> {
+    let objects = catalog::objects()?;
+    let mut writer = Writer::open(objects.session);
+    let Some(row) = find_and_lock(&writer, digest, Purpose::Remove, Patience::Wait)? else {
+        return Ok(false);
+    };
+    let known = Known::of(&objects, digest, &row_of(&row));
+    let kind = known.mark.map_or(Kind::Closed, Kind::from);
+    remove(&objects, &mut writer, &row, digest, &known, kind)?;
+    Ok(known.mark.is_none())
+}
+
+/// Closes the sessions of a user, but for one: how many. Waits for logins of that user that are in flight.
+pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<usize, Error> {
+    let objects = catalog::objects()?;
+    login_lock::for_revocation(objects.session, user_name.1);
+    let mut writer = Writer::open(objects.session);
+    let mut batch = Batch::new(&objects, Kind::Revoked)?;
+    let snapshot = Latest::take(writer.table());
+    let mut scratch = Scratch::new();
+    for tid in session_row::places_of_user(writer.table(), &snapshot, user_name.0) {
+        pgrx::check_for_interrupts!();
+        scratch.run(|| -> Result<(), Error> {
+            let Attempt::Held(row) = writer.lock(tid, &snapshot, Purpose::Remove, Patience::Wait)? else {
+                return Ok(());
+            };
+            let Some(digest) = row.digest().filter(|digest| Some(digest) != except) else {
+                return Ok(());
+            };
+            let known = Known::of(&objects, &digest, &row_of(&row));
+            if known.mark.is_none() {
+                writer.delete(&row)?;
+                batch.add(digest, row.user_name(), known.session.last_activity);
+                transaction::session_changed(&objects, &digest, Change::Ended);
+            }
+            Ok(())
+        })?;
+    }
+    let closed = batch.len();
+    batch.announce();
+    store::make_visible();
+    Ok(closed)
+}
+
+/// Moves a session to a new digest, with both its clocks: whether the old one was valid.
+///
+/// # Errors
+/// 23505 where a session is open under the new one.
+pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
+    let objects = catalog::objects()?;
+    let params = settings::current()?;
+    let mut writer = Writer::open(objects.session);
+    let Some(row) = find_and_lock(&writer, old, Purpose::Remove, Patience::Wait)? else {
+        return Ok(false);
+    };
+    let known = Known::of(&objects, old, &row_of(&row));
+    if let Some(expiry) = known.expiry(&params) {
+        remove(&objects, &mut writer, &row, old, &known, expiry.into())?;
+        return Ok(false);
+    }
+    if old == new {
+        return Err(Error::AlreadyOpen);
+    }
+    if let Some(present) = find_and_lock(&writer, new, Purpose::Remove, Patience::Wait)? {
+        let its = Known::of(&objects, new, &row_of(&present));
+        match its.expiry(&params) {
+            Some(expiry) => remove(&objects, &mut writer, &present, new, &its, expiry.into())?,
+            None => return Err(Error::AlreadyOpen),
+        }
+    }
+    let version = store::next_value(objects.session_version);
+    writer.update(&row, |values| {
+        *slot_of(values, column::DIGEST) = digest_datum(new);
+        *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(known.session.last_activity));
+        *slot_of(values, column::VERSION) = Some(version.into());
+    })?;
+    transaction::session_changed(&objects, old, Change::Ended);
+    transaction::session_changed(&objects, new, Change::Written);
+    store::make_visible();
+    Ok(true)
+}

@@ -1,0 +1,70 @@
+//! The purge by hand: what the worker does, in the caller's transaction.
+
+use session_timeout_core::event::Kind;
+use session_timeout_core::verdict::{Expiry, Judgement, Request, judge};
+
+use super::{Known, row_of};
+use crate::ending::{self, Batch};
+use crate::error::Error;
+use crate::store::session_row::SessionRow;
+use crate::store::table::Latest;
+use crate::store::write::{Attempt, Patience, Purpose, Writer};
+use crate::store::{self, Scratch, scan};
+use crate::transaction::{self, Change};
+use crate::{catalog, clock, settings};
+
+/// Expires every session that is past its limit and not locked by others, and deletes old events: how many sessions.
+pub fn purge() -> Result<usize, Error> {
+    let objects = catalog::objects()?;
+    let params = settings::current()?;
+    let mut writer = Writer::open(objects.session);
+    let snapshot = Latest::take(writer.table());
+    let now = clock::now();
+    let mut scratch = Scratch::new();
+    let mut candidates = Vec::new();
+    scan::all_rows(writer.table(), &snapshot, |row| {
+        scratch.run(|| {
+            let is_marked = || {
+                row.digest()
+                    .is_some_and(|digest| Known::of(&objects, &digest, &row_of(&row)).mark.is_some())
+            };
+            if matches!(
+                judge(&row.session(), &params, Request::Look, now),
+                Judgement::Expired(_)
+            ) || is_marked()
+            {
+                candidates.push(row.tid());
+            }
+        });
+    });
+    let mut idle = Batch::new(&objects, Kind::IdleExpired)?;
+    let mut absolute = Batch::new(&objects, Kind::AbsoluteExpired)?;
+    for tid in candidates {
+        pgrx::check_for_interrupts!();
+        scratch.run(|| -> Result<(), Error> {
+            let Attempt::Held(row) = writer.lock(tid, &snapshot, Purpose::Remove, Patience::Skip)? else {
+                return Ok(());
+            };
+            let Some(digest) = row.digest() else { return Ok(()) };
+            let known = Known::of(&objects, &digest, &row_of(&row));
+            let Some(expiry) = known.expiry(&params) else {
+                return Ok(());
+            };
+            writer.delete(&row)?;
+            let batch = match expiry {
+                Expiry::Idle => &mut idle,
+                Expiry::Absolute => &mut absolute,
+            };
+            batch.add(digest, row.user_name(), known.session.last_activity);
+            transaction::session_changed(&objects, &digest, Change::Ended);
+            Ok(())
+        })?;
+    }
+    let expired = idle.len() + absolute.len();
+    idle.announce();
+    absolute.announce();
+    let retention = params.event_retention.unwrap_or_default();
+    ending::delete_oldest_events(&objects, clock::now().saturating_add(-retention), usize::MAX)?;
+    store::make_visible();
+    Ok(expired)
+}

@@ -1,0 +1,185 @@
+//! What is shared about one database: its parameters' generation, what there is to do, and what was done.
+//!
+//! The list is changed under its lock; the rest are atomics of their own. Backends remember where theirs is.
+
+use std::cell::Cell;
+use std::sync::atomic::{
+    AtomicI64, AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use pgrx::pg_sys::{self, Oid};
+use session_timeout_core::time::Timestamp;
+
+use super::Shared;
+
+/// The most databases with the extension that one server serves from memory; further ones are served from their rows.
+pub const MOST: usize = 1024;
+
+/// Whether a database has the extension, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Presence {
+    /// A worker is to look.
+    Unknown = 0,
+    /// It has.
+    Installed = 1,
+    /// It has not.
+    Absent = 2,
+}
+
+/// One database.
+#[repr(C, align(128))]
+#[derive(Default)]
+pub struct Database {
+    /// Its OID; 0: this place is free.
+    oid: AtomicU32,
+    presence: AtomicU32,
+    /// Counts committed changes of its parameters.
+    pub parameters: AtomicU64,
+    /// Transactions that are committing a change of any of its sessions.
+    pub flux: AtomicU32,
+    /// Some activity is not written down yet.
+    dirty: AtomicU32,
+    /// Some session is marked, or something else cannot wait.
+    urgent: AtomicU32,
+    /// The registry was full for a session of this database, and that has not been said.
+    pub full: AtomicU32,
+
+    /// When unflushed activity is to be written down next, microseconds since 2000.
+    pub next_flush: AtomicI64,
+    /// When its next purge is due.
+    pub next_purge: AtomicI64,
+    /// The heap page where the purge goes on.
+    pub purge_from: AtomicU32,
+    /// Passes that failed, since the last that did not.
+    pub failures: AtomicU32,
+    /// The process that is at it, 0: none.
+    pub worker: AtomicU32,
+
+    /// When the last pass ended.
+    pub last_pass: AtomicI64,
+    /// Rows written, ever.
+    pub flushed: AtomicU64,
+    /// Sessions expired that a check had marked, ever.
+    pub expired: AtomicU64,
+    /// Sessions expired that the purge found, ever.
+    pub purged: AtomicU64,
+    /// SQLSTATE of the last failure, as PostgreSQL encodes it; 0: none.
+    pub last_error: AtomicU32,
+}
+
+impl Database {
+    /// Its OID.
+    pub fn oid(&self) -> Oid {
+        Oid::from(self.oid.load(Acquire))
+    }
+
+    /// Whether this place is a database's.
+    pub fn is_used(&self) -> bool {
+        self.oid() != Oid::INVALID
+    }
+
+    /// Whether it has the extension.
+    pub fn presence(&self) -> Presence {
+        match self.presence.load(Acquire) {
+            1 => Presence::Installed,
+            2 => Presence::Absent,
+            _ => Presence::Unknown,
+        }
+    }
+
+    /// Says whether it has.
+    pub fn set_presence(&self, presence: Presence) {
+        self.presence.store(presence as u32, Release);
+    }
+
+    /// Some activity is to be written down. Writes only where that is news.
+    pub fn set_dirty(&self) {
+        if self.dirty.load(Relaxed) == 0 {
+            self.dirty.store(1, Release);
+        }
+    }
+
+    /// Whether there was; from here on, what comes is news again.
+    pub fn take_dirty(&self) -> bool {
+        self.dirty.swap(0, AcqRel) != 0
+    }
+
+    /// Whether there is.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.load(Acquire) != 0
+    }
+
+    /// Something cannot wait for the next pass.
+    pub fn set_urgent(&self) {
+        self.urgent.store(1, Release);
+    }
+
+    /// From here on, what cannot wait is news again.
+    pub fn take_urgent(&self) {
+        self.urgent.store(0, Release);
+    }
+
+    /// Whether something cannot.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent.load(Acquire) != 0
+    }
+
+    fn clear(&self, oid: Oid) {
+        self.set_presence(Presence::Unknown);
+        self.flux.store(0, Relaxed);
+        self.parameters.fetch_add(1, AcqRel);
+        for word in [
+            &self.dirty,
+            &self.urgent,
+            &self.full,
+            &self.purge_from,
+            &self.failures,
+            &self.last_error,
+        ] {
+            word.store(0, Relaxed);
+        }
+        for time in [&self.next_flush, &self.next_purge, &self.last_pass] {
+            time.store(Timestamp::from_micros(i64::MIN).micros(), Relaxed);
+        }
+        for count in [&self.flushed, &self.expired, &self.purged] {
+            count.store(0, Relaxed);
+        }
+        self.oid.store(oid.into(), Release);
+    }
+}
+
+thread_local! {
+    static MINE: Cell<Option<&'static Database>> = const { Cell::new(None) };
+}
+
+/// The place of the database that this process is connected to; `None` where the list is full.
+pub fn mine(shared: &'static Shared) -> Option<&'static Database> {
+    // SAFETY: a plain read; set once when the process connects.
+    let me = unsafe { pg_sys::MyDatabaseId };
+    if let Some(mine) = MINE.get()
+        && mine.oid() == me
+    {
+        return Some(mine);
+    }
+    let found = enter(shared, me);
+    MINE.set(found);
+    found
+}
+
+/// The place of a database, made where it has none.
+pub fn enter(shared: &'static Shared, oid: Oid) -> Option<&'static Database> {
+    shared.with_databases(|databases| {
+        databases.iter().find(|database| database.oid() == oid).or_else(|| {
+            let free = databases.iter().find(|database| !database.is_used())?;
+            free.clear(oid);
+            Some(free)
+        })
+    })
+}
+
+/// Frees the place of a database that is no more.
+pub fn leave(shared: &'static Shared, database: &Database) {
+    shared.with_databases(|_| database.oid.store(0, Release));
+}

@@ -1,0 +1,247 @@
+//! The extension's shared memory: the registry's, and what the backends, the launcher and the workers tell each other.
+//!
+//! It exists where the library was preloaded. One segment, laid out by [`Plan`]: a [`Control`], the databases, the
+//! counters, and the registry's partitions, slots and buckets, each zeroed and then formatted by the postmaster, anew
+//! after a crash. One named LWLock tranche: a lock for each partition, and one more for the list of databases.
+//!
+//! Lock order: at most one of these locks is held at a time, and nothing that can raise an error, allocate or wait is
+//! called under one.
+
+pub mod counters;
+pub mod database;
+
+use std::ffi::CStr;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use session_timeout_core::registry::{Layout, Locks, Memory, Partition, Registry, Slot};
+
+use crate::guc;
+use counters::Counters;
+use database::Database;
+
+/// The name of the segment and of the lock tranche.
+const NAME: &CStr = c"inactive_session_timeout";
+
+/// What there is one of.
+#[repr(C, align(128))]
+#[derive(Default)]
+pub struct Control {
+    /// The launcher's latch, null while there is no launcher.
+    launcher: AtomicPtr<pg_sys::Latch>,
+    /// How often the launcher could not start a worker for want of `max_worker_processes`.
+    pub workers_refused: AtomicU32,
+}
+
+impl Control {
+    /// Wakes the launcher, if there is one. Raises nothing.
+    pub fn wake_launcher(&self) {
+        let latch = self.launcher.load(Ordering::Acquire);
+        if !latch.is_null() {
+            // SAFETY: a latch in shared memory, never freed; setting one that nobody waits on does nothing.
+            unsafe { pg_sys::SetLatch(latch) };
+        }
+    }
+
+    /// The launcher starts: from here on it is woken by its latch.
+    pub fn set_launcher(&self, latch: *mut pg_sys::Latch) {
+        self.launcher.store(latch, Ordering::Release);
+    }
+}
+
+/// Everything in the segment.
+#[derive(Clone, Copy)]
+pub struct Shared {
+    /// What there is one of.
+    pub control: &'static Control,
+    /// The databases that are known.
+    pub databases: &'static [Database],
+    /// Counters, by chance of the process id.
+    pub counters: &'static [Counters],
+    /// The live sessions.
+    pub registry: Registry<'static, LwLocks>,
+    locks: LwLocks,
+    layout: Layout,
+}
+
+impl Shared {
+    /// Runs `work` under the lock of the list of databases.
+    pub fn with_databases<R>(&self, work: impl FnOnce(&'static [Database]) -> R) -> R {
+        self.locks.exclusive(self.layout.partitions, || work(self.databases))
+    }
+
+    /// The counters of this process.
+    pub fn count(&self) -> &'static Counters {
+        // SAFETY: a plain read.
+        let pid = unsafe { pg_sys::MyProcPid } as usize;
+        &self.counters[pid % self.counters.len()]
+    }
+}
+
+/// The partitions' LWLocks, and one more.
+#[derive(Clone, Copy)]
+pub struct LwLocks(*mut pg_sys::LWLockPadded);
+
+impl LwLocks {
+    fn hold(&self, lock: usize, mode: pg_sys::LWLockMode::Type) -> Held {
+        // SAFETY: the tranche has a lock for every partition and one more.
+        unsafe {
+            let lock = &raw mut (*self.0.add(lock)).lock;
+            pg_sys::LWLockAcquire(lock, mode);
+            Held(lock)
+        }
+    }
+}
+
+impl Locks for LwLocks {
+    fn shared<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R {
+        let _held = self.hold(partition, pg_sys::LWLockMode::LW_SHARED);
+        work()
+    }
+
+    fn exclusive<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R {
+        let _held = self.hold(partition, pg_sys::LWLockMode::LW_EXCLUSIVE);
+        work()
+    }
+}
+
+struct Held(*mut pg_sys::LWLock);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // SAFETY: acquired by hold, released once.
+        unsafe { pg_sys::LWLockRelease(self.0) };
+    }
+}
+
+/// Where things are in the segment, in bytes from its start.
+struct Plan {
+    layout: Layout,
+    databases: usize,
+    counters: usize,
+    partitions: usize,
+    slots: usize,
+    buckets: usize,
+    bytes: usize,
+}
+
+impl Plan {
+    fn for_sessions(sessions: usize) -> Self {
+        let layout = Layout::for_sessions(sessions);
+        let mut bytes = size_of::<Control>();
+        let mut place = |size: usize| {
+            // Every part begins on a cache line pair.
+            let start = bytes.next_multiple_of(128);
+            bytes = start + size;
+            start
+        };
+        Self {
+            databases: place(database::MOST * size_of::<Database>()),
+            counters: place(counters::STRIPES * size_of::<Counters>()),
+            partitions: place(layout.partitions * size_of::<Partition>()),
+            slots: place(layout.slots() * size_of::<Slot>()),
+            buckets: place(layout.slots() * size_of::<AtomicU32>()),
+            layout,
+            bytes: bytes + 128,
+        }
+    }
+
+    /// # Safety
+    /// `base` is the segment, zeroed when it was new, and `locks` the tranche.
+    unsafe fn lay_out(&self, base: *mut u8, locks: *mut pg_sys::LWLockPadded) -> Shared {
+        // SAFETY: the parts lie within the segment, do not overlap, are aligned, and consist of atomics, for which zeroes
+        // are valid. Shared memory is never unmapped while the process lives.
+        unsafe {
+            let base = base.add(base.align_offset(128));
+            let memory = Memory {
+                partitions: std::slice::from_raw_parts(base.add(self.partitions).cast(), self.layout.partitions),
+                slots: std::slice::from_raw_parts(base.add(self.slots).cast(), self.layout.slots()),
+                buckets: std::slice::from_raw_parts(base.add(self.buckets).cast(), self.layout.slots()),
+            };
+            Shared {
+                control: &*base.cast(),
+                databases: std::slice::from_raw_parts(base.add(self.databases).cast(), database::MOST),
+                counters: std::slice::from_raw_parts(base.add(self.counters).cast(), counters::STRIPES),
+                registry: Registry::new(memory, LwLocks(locks)),
+                locks: LwLocks(locks),
+                layout: self.layout,
+            }
+        }
+    }
+}
+
+/// Set by the postmaster in its start-up hook, which runs again after a crash; inherited by every process.
+static mut SHARED: Option<Shared> = None;
+
+/// The shared memory; `None` where the library was not preloaded.
+pub fn get() -> Option<&'static Shared> {
+    // SAFETY: written only by the postmaster, before there are other processes.
+    unsafe { (*(&raw const SHARED)).as_ref() }
+}
+
+/// Asks for the memory and the locks. To be called while preloading.
+pub fn request() {
+    // SAFETY: hooks are chained; all of it happens in the postmaster, which has one thread.
+    unsafe {
+        #[cfg(not(feature = "pg14"))]
+        {
+            PREVIOUS_REQUEST = pg_sys::shmem_request_hook;
+            pg_sys::shmem_request_hook = Some(on_request);
+        }
+        #[cfg(feature = "pg14")]
+        request_now();
+        PREVIOUS_STARTUP = pg_sys::shmem_startup_hook;
+        pg_sys::shmem_startup_hook = Some(on_startup);
+    }
+}
+
+#[cfg(not(feature = "pg14"))]
+static mut PREVIOUS_REQUEST: pg_sys::shmem_request_hook_type = None;
+static mut PREVIOUS_STARTUP: pg_sys::shmem_startup_hook_type = None;
+
+#[cfg(not(feature = "pg14"))]
+#[pg_guard]
+unsafe extern "C-unwind" fn on_request() {
+    // SAFETY: as request.
+    unsafe {
+        if let Some(previous) = PREVIOUS_REQUEST {
+            previous();
+        }
+        request_now();
+    }
+}
+
+/// # Safety
+/// In the postmaster, while shared memory is being asked for.
+unsafe fn request_now() {
+    let plan = Plan::for_sessions(guc::max_sessions());
+    // SAFETY: by the caller's promise.
+    unsafe {
+        pg_sys::RequestAddinShmemSpace(plan.bytes);
+        pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), plan.layout.partitions as i32 + 1);
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn on_startup() {
+    // SAFETY: in the postmaster, before there are other processes: nobody else is to be locked out.
+    unsafe {
+        if let Some(previous) = PREVIOUS_STARTUP {
+            previous();
+        }
+        let plan = Plan::for_sessions(guc::max_sessions());
+        let mut found = false;
+        let base = pg_sys::ShmemInitStruct(NAME.as_ptr(), plan.bytes, &mut found).cast::<u8>();
+        let tranche = pg_sys::GetNamedLWLockTranche(NAME.as_ptr());
+        if !found {
+            ptr::write_bytes(base, 0, plan.bytes);
+        }
+        let shared = plan.lay_out(base, tranche);
+        if !found {
+            shared.registry.format();
+        }
+        SHARED = Some(shared);
+    }
+}
