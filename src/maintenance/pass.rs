@@ -63,10 +63,12 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
     let expired = pass.expire_marked()?;
     let mut all_done = expired;
     let now = clock::now().micros();
-    if was_dirty && now < database.next_flush.load(Acquire) && database.full.load(Acquire) == 0 {
+    let next_flush = database.next_flush.load(Acquire);
+    let is_first = next_flush == i64::MIN;
+    if was_dirty && now < next_flush && database.full.load(Acquire) == 0 {
         // Not yet: it is only that something else could not wait.
         database.set_dirty();
-    } else {
+    } else if was_dirty || is_first {
         all_done &= pass.flush()?;
         database.full.store(0, Release);
         database.next_flush.store(

@@ -9,6 +9,7 @@
 
 pub mod counters;
 pub mod database;
+mod snapshot;
 
 use std::ffi::CStr;
 use std::ptr;
@@ -243,5 +244,6 @@ unsafe extern "C-unwind" fn on_startup() {
             shared.registry.format();
         }
         SHARED = Some(shared);
+        snapshot::start(&shared);
     }
 }

@@ -17,6 +17,7 @@
 //! Locks: one partition's at a time, and nothing is called under it but what is in this module.
 
 pub mod memory;
+pub mod snapshot;
 mod table;
 pub mod word;
 
@@ -394,14 +395,17 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// The row of this opening now has at least this activity: committed. Shared lock.
-    pub fn flushed(&self, key: &Key, version: i64, activity: Timestamp) {
+    /// The row of this opening now has at least this activity: committed. Whether there is newer activity by now, of which
+    /// the touch that made it did not know that it was the first to. Shared lock.
+    pub fn flushed(&self, key: &Key, version: i64, activity: Timestamp) -> bool {
         let place = self.table.place(key);
         self.locks.shared(place.partition, || {
-            if let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) {
-                entry.flushed(activity);
-            }
-        });
+            let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) else {
+                return false;
+            };
+            entry.flushed(activity);
+            entry.is_wanted(Wanted::Dirty)
+        })
     }
 
     /// The row of this opening is gone, or is another opening's: committed. Exclusive lock.
@@ -429,6 +433,33 @@ impl<'m, L: Locks> Registry<'m, L> {
                 });
             });
         }
+    }
+
+    /// What no row has: dirty or marked. Nobody else may use the registry meanwhile.
+    pub fn unsaved(&self) -> impl Iterator<Item = snapshot::Record> + use<'m, L> {
+        let table = self.table;
+        (0..table.partitions())
+            .flat_map(move |partition| table.entries(partition))
+            .filter_map(|entry| {
+                (entry.is_wanted(Wanted::Dirty) || entry.is_wanted(Wanted::Marked)).then(|| entry.record())
+            })
+    }
+
+    /// Takes in what an earlier registry had unsaved: an unverified entry, which counts only where the row is of its
+    /// version. Whether there was room. Exclusive lock.
+    pub fn restore(&self, record: &snapshot::Record) -> bool {
+        let key = record.key();
+        let place = self.table.place(&key);
+        self.locks.exclusive(place.partition, || {
+            if self.table.find(place, &key).is_some() {
+                return false;
+            }
+            let Some(entry) = self.table.insert(place, &key) else {
+                return false;
+            };
+            entry.restore(record);
+            true
+        })
     }
 
     /// How many partitions there are.

@@ -5,10 +5,11 @@
 
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
 
 use super::memory::{Memory, NONE, Partition, Slot, flags};
+use super::snapshot::Record;
 use super::word::Word;
 use super::{Key, Row, Seen, Wanted, delay_of};
 use crate::digest::Digest;
@@ -219,6 +220,22 @@ impl Entry<'_> {
         self.fill(row, word);
     }
 
+    /// Makes it what an earlier registry had unsaved; the row is yet to be read.
+    pub fn restore(&self, record: &Record) {
+        self.slot.word.store(record.word, Release);
+        self.slot.flushed.store(i64::MIN, Relaxed);
+        self.slot.version.store(record.version, Relaxed);
+        for delay in [&self.slot.opened_at, &self.slot.idle_delay, &self.slot.absolute_delay] {
+            delay.store(0, Relaxed);
+        }
+        self.set_unverified();
+    }
+
+    /// What it would be restored from.
+    pub fn record(&self) -> Record {
+        Record::new(&self.key(), self.version(), self.word().bits())
+    }
+
     pub fn session(&self, word: Word) -> Session {
         Session {
             opened_at: Timestamp::from_micros(self.slot.opened_at.load(Relaxed)),
@@ -229,12 +246,13 @@ impl Entry<'_> {
     }
 
     pub fn word(&self) -> Word {
-        Word::from_bits(self.slot.word.load(Acquire))
+        Word::from_bits(self.slot.word.load(SeqCst))
     }
 
     /// Moves activity forward; what was there before.
     pub fn touch(&self, now: Timestamp) -> Word {
-        Word::from_bits(self.slot.word.fetch_max(Word::of(now).bits(), AcqRel))
+        // SeqCst, here and in `flushed`, `was_clean` and `word`: of a touch and a flush at once, one sees the other.
+        Word::from_bits(self.slot.word.fetch_max(Word::of(now).bits(), SeqCst))
     }
 
     /// Marks it if its word is still the one that was judged.
@@ -250,12 +268,12 @@ impl Entry<'_> {
     }
 
     pub fn flushed(&self, activity: Timestamp) {
-        self.slot.flushed.fetch_max(activity.micros(), Relaxed);
+        self.slot.flushed.fetch_max(activity.micros(), SeqCst);
     }
 
     /// Whether the row knew of the activity in `word`.
     pub fn was_clean(&self, word: Word) -> bool {
-        word.activity().micros() <= self.slot.flushed.load(Relaxed)
+        word.activity().micros() <= self.slot.flushed.load(SeqCst)
     }
 
     pub fn version(&self) -> i64 {

@@ -476,7 +476,9 @@ fn the_table_stays_whole_under_churn() {
         }
         match n % 7 {
             0 => r.ended(&key(n.wrapping_mul(31) % 97), 1),
-            1 | 2 => r.flushed(&k, 1, at(n.into())),
+            1 | 2 => {
+                r.flushed(&k, 1, at(n.into()));
+            }
             _ => {}
         }
     }
@@ -523,4 +525,48 @@ fn touch_and_mark_cannot_cross() {
             }
         });
     }
+}
+
+/// What a registry had unsaved counts in the next one, for the same opening only, and nothing else does.
+#[test]
+fn unsaved_activity_and_marks_are_restored_but_no_validity() {
+    let owned = small(8);
+    let r = registry(&owned);
+    for n in 1..=3 {
+        load(&r, &key(n), &row(1, at(0)));
+    }
+    r.check(&key(1), &params(60), Request::Counting, at(30));
+    r.check(&key(2), &params(60), Request::Counting, at(100));
+    let records: Vec<_> = r.unsaved().collect();
+    assert_eq!(records.len(), 2);
+
+    let owned = small(8);
+    let r = registry(&owned);
+    assert!(records.iter().all(|record| r.restore(record)));
+    assert!(matches!(
+        r.check(&key(1), &params(60), Request::Counting, at(31)),
+        Checked::Miss(_)
+    ));
+    load(&r, &key(1), &row(1, at(0)));
+    load(&r, &key(2), &row(1, at(0)));
+    assert!(is_valid(r.check(&key(1), &params(60), Request::Look, at(90))));
+    assert!(!is_valid(r.check(&key(2), &params(1000), Request::Look, at(90))));
+    let other = small(8);
+    let r = registry(&other);
+    assert!(records.iter().all(|record| r.restore(record)));
+    load(&r, &key(2), &row(2, at(80)));
+    assert!(is_valid(r.check(&key(2), &params(60), Request::Look, at(90))));
+}
+
+/// A touch that comes between a flush's look and its end is not overlooked.
+#[test]
+fn the_end_of_a_flush_tells_of_newer_activity() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    r.check(&key(1), &params(60), Request::Counting, at(10));
+    let late = r.check(&key(1), &params(60), Request::Counting, at(20));
+    assert!(matches!(late, Checked::Answer { newly_dirty: false, .. }));
+    assert!(r.flushed(&key(1), 1, at(10)));
+    assert!(!r.flushed(&key(1), 1, at(20)));
 }
