@@ -4,13 +4,14 @@
 //! What was found is kept until PostgreSQL tells that one of them changed, or that anything may have; a backend looks
 //! them up once in a lifetime, usually.
 
-use std::cell::Cell;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use crate::error::Error;
+use crate::kept::Kept;
+use crate::transaction;
 
 /// The name of the extension in `pg_extension`.
 const EXTENSION: &CStr = c"inactive_session_timeout";
@@ -42,7 +43,7 @@ impl Objects {
 }
 
 thread_local! {
-    static FOUND: Cell<Option<Objects>> = const { Cell::new(None) };
+    static FOUND: Kept<Objects> = const { Kept::new() };
 }
 
 /// The extension's objects in this database.
@@ -50,32 +51,60 @@ thread_local! {
 /// # Errors
 /// 55000 where the extension is not installed.
 pub fn objects() -> Result<Objects, Error> {
-    if let Some(found) = FOUND.get() {
-        return Ok(found);
+    match known() {
+        Some(found) => Ok(found),
+        None => FOUND.with(|kept| kept.make(|| look_up().ok_or(Error::NotInstalled))),
     }
-    let found = look_up().ok_or(Error::NotInstalled)?;
-    FOUND.set(Some(found));
-    Ok(found)
 }
 
 /// What was found last, where it still holds.
 pub fn known() -> Option<Objects> {
-    FOUND.get()
+    FOUND.with(Kept::get)
 }
 
-/// To be called once, at load: forgets what was found when it may have changed.
+/// To be called once, at load: forgets what was found when it may have changed, and notices DROP EXTENSION.
 pub fn register_callbacks() {
-    // SAFETY: the callback only clears a cell.
-    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_relation_change), pg_sys::Datum::from(0_usize)) };
+    // SAFETY: the callback only counts; hooks are chained.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(on_relation_change), pg_sys::Datum::from(0_usize));
+        PREVIOUS_ACCESS = pg_sys::object_access_hook;
+        pg_sys::object_access_hook = Some(on_access);
+    }
+}
+
+static mut PREVIOUS_ACCESS: pg_sys::object_access_hook_type = None;
+
+/// The table of sessions is dropped: at the commit, nothing that memory holds of them counts any more, and the launcher
+/// is told.
+#[pg_guard]
+unsafe extern "C-unwind" fn on_access(
+    access: pg_sys::ObjectAccessType::Type,
+    class: Oid,
+    object: Oid,
+    part: i32,
+    argument: *mut c_void,
+) {
+    // SAFETY: as PostgreSQL called this.
+    unsafe {
+        if let Some(previous) = PREVIOUS_ACCESS {
+            previous(access, class, object, part, argument);
+        }
+    }
+    if access == pg_sys::ObjectAccessType::OAT_DROP
+        && class == pg_sys::RelationRelationId
+        && part == 0
+        && let Some(objects) = known().or_else(look_up)
+        && objects.session == object
+    {
+        transaction::all_sessions_changed(&objects);
+        transaction::installation_changed();
+    }
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relation: Oid) {
-    if FOUND
-        .get()
-        .is_some_and(|found| relation == Oid::INVALID || found.contains(relation))
-    {
-        FOUND.set(None);
+    if relation == Oid::INVALID || known().is_none_or(|found| found.contains(relation)) {
+        FOUND.with(Kept::changed);
     }
 }
 

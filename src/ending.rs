@@ -47,7 +47,11 @@ impl Batch {
         let keeps_events = settings::current()?.event_retention.is_some();
         Ok(Self {
             kind,
-            events: keeps_events.then(|| Events::open(objects)),
+            events: if keeps_events {
+                Some(Events::open(objects)?)
+            } else {
+                None
+            },
             ended: Vec::new(),
         })
     }
@@ -88,11 +92,11 @@ struct Events {
 }
 
 impl Events {
-    fn open(objects: &Objects) -> Self {
-        Self {
-            writer: Writer::open(objects.session_event),
+    fn open(objects: &Objects) -> Result<Self, Error> {
+        Ok(Self {
+            writer: Writer::open(objects.session_event)?,
             ids: objects.session_event_id,
-        }
+        })
     }
 
     fn write(&mut self, kind: Kind, digest: &Digest, user_name: Option<Datum>, last_activity: Timestamp) -> i64 {

@@ -25,6 +25,7 @@ mod entry;
 mod error;
 mod functions;
 mod guc;
+mod kept;
 mod maintenance;
 mod session;
 mod settings;
@@ -41,6 +42,7 @@ extension_sql_file!("../sql/inactive_session_timeout--0.1.0.sql", name = "instal
 /// Called by PostgreSQL when it loads the library: in each backend on first use, or once in the postmaster.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    keep_backtraces_out_of_errors();
     catalog::register_callbacks();
     settings::register_callbacks();
     transaction::register_callbacks();
@@ -49,5 +51,14 @@ pub extern "C-unwind" fn _PG_init() {
         guc::define();
         shared::request();
         maintenance::register();
+    }
+}
+
+/// pgrx adds a Rust backtrace to the DETAIL of an error where `RUST_BACKTRACE` is set, as it may be for other reasons.
+fn keep_backtraces_out_of_errors() {
+    const SWITCH: &str = "RUST_LIB_BACKTRACE";
+    if std::env::var_os(SWITCH).is_none() {
+        // SAFETY: the process has one thread.
+        unsafe { std::env::set_var(SWITCH, "0") };
     }
 }

@@ -5,7 +5,6 @@
 //! of a change counts up. Without, the trigger on the table sends a relation-cache invalidation, which every backend takes
 //! in at its next check and which a rollback takes back. Parsing happens outside the check's way.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Acquire;
 
@@ -16,6 +15,7 @@ use session_timeout_core::params::{Key, Params};
 use crate::catalog::{self, Objects};
 use crate::entry::text_bytes;
 use crate::error::Error;
+use crate::kept::Kept;
 use crate::shared::{self, database};
 use crate::store::config_row::column;
 use crate::store::scan::all_rows;
@@ -23,11 +23,8 @@ use crate::store::table::{Latest, Table};
 use crate::transaction;
 
 thread_local! {
-    /// Whether `PARAMS` is what the table says.
-    static FRESH: Cell<bool> = const { Cell::new(false) };
-    /// The shared generation that it was read at, where there is one.
-    static GENERATION: Cell<Option<u64>> = const { Cell::new(None) };
-    static PARAMS: RefCell<Option<Rc<Params>>> = const { RefCell::new(None) };
+    /// The parameters, with the shared generation that they were read at, where there is one.
+    static PARAMS: Kept<(Option<u64>, Rc<Params>)> = const { Kept::new() };
 }
 
 /// The parameters in force for this check.
@@ -37,18 +34,13 @@ pub fn current() -> Result<Rc<Params>, Error> {
         // SAFETY: within a transaction; takes in what other backends have committed until now.
         unsafe { pg_sys::AcceptInvalidationMessages() };
     }
-    if FRESH.get()
-        && GENERATION.get() == generation
-        && let Some(params) = PARAMS.with_borrow(Clone::clone)
+    if let Some((read_at, params)) = PARAMS.with(Kept::get)
+        && read_at == generation
     {
         return Ok(params);
     }
-    // Fresh from before the read on: a change that arrives meanwhile is then not overlooked.
     let objects = catalog::objects()?;
-    FRESH.set(true);
-    let params = Rc::new(read(&objects));
-    PARAMS.set(Some(params.clone()));
-    GENERATION.set(generation);
+    let (_, params) = PARAMS.with(|kept| kept.make(|| Ok::<_, Error>((generation, Rc::new(read(&objects))))))?;
     Ok(params)
 }
 
@@ -66,7 +58,7 @@ fn shared_generation() -> Option<u64> {
 /// After a change of `config_parameter`: the current transaction sees it from its next command on, others when it has
 /// committed, nobody when it is rolled back.
 pub fn changed() -> Result<(), Error> {
-    FRESH.set(false);
+    PARAMS.with(Kept::changed);
     transaction::parameters_changed();
     // SAFETY: only queues a message.
     unsafe { pg_sys::CacheInvalidateRelcacheByRelid(catalog::objects()?.config_parameter) };
@@ -75,7 +67,7 @@ pub fn changed() -> Result<(), Error> {
 
 /// To be called once, at load.
 pub fn register_callbacks() {
-    // SAFETY: the callback only clears a cell.
+    // SAFETY: the callback only counts.
     unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_relation_change), pg_sys::Datum::from(0_usize)) };
 }
 
@@ -83,7 +75,7 @@ pub fn register_callbacks() {
 #[pg_guard]
 unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relation: Oid) {
     if relation == Oid::INVALID || catalog::known().is_none_or(|objects| objects.config_parameter == relation) {
-        FRESH.set(false);
+        PARAMS.with(Kept::changed);
     }
 }
 

@@ -53,6 +53,7 @@ struct Changes {
     whole_table: Option<(u32, u32)>,
     whole_table_in_flux: bool,
     parameters: bool,
+    installation: bool,
 }
 
 struct Changed {
@@ -70,7 +71,7 @@ impl Changes {
 
 thread_local! {
     static CHANGES: RefCell<Changes> = const {
-        RefCell::new(Changes { sessions: Vec::new(), whole_table: None, whole_table_in_flux: false, parameters: false })
+        RefCell::new(Changes { sessions: Vec::new(), whole_table: None, whole_table_in_flux: false, parameters: false, installation: false })
     };
 }
 
@@ -114,6 +115,14 @@ pub fn all_sessions_changed(objects: &Objects) {
 /// The current transaction changes a parameter.
 pub fn parameters_changed() {
     CHANGES.with_borrow_mut(|changes| changes.parameters = true);
+}
+
+/// The current transaction creates or drops the extension.
+pub fn installation_changed() {
+    CHANGES.with_borrow_mut(|changes| {
+        changes.parameters = true;
+        changes.installation = true;
+    });
 }
 
 /// What the current transaction has to do with a session, or with the parameters that it is judged by.
@@ -227,8 +236,8 @@ fn end(committed: bool) {
                 }
                 if changes.parameters && committed {
                     database.parameters.fetch_add(1, AcqRel);
-                    // Intervals may have changed, or the extension is new.
-                    if database.presence() == Presence::Absent {
+                    // A worker looks whether the extension is there, and how long the intervals are now.
+                    if changes.installation {
                         database.set_presence(Presence::Unknown);
                     }
                     database.set_urgent();
@@ -240,5 +249,6 @@ fn end(committed: bool) {
         changes.whole_table = None;
         changes.whole_table_in_flux = false;
         changes.parameters = false;
+        changes.installation = false;
     });
 }

@@ -32,7 +32,7 @@ fn flush_sessions(_: Call) -> Answer {
 /// `announce_installation() → void`: called by the install script.
 fn announce_installation(_: Call) -> Answer {
     // At the commit, the launcher is told.
-    transaction::parameters_changed();
+    transaction::installation_changed();
     if crate::shared::get().is_none() {
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_WARNING,

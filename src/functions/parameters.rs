@@ -54,7 +54,7 @@ fn default_of(name: &[u8]) -> &'static [u8] {
 
 fn store_value(key: Datum, value: Datum) -> Result<Option<Datum>, Error> {
     let objects = catalog::objects()?;
-    let mut writer = Writer::open(objects.config_parameter);
+    let mut writer = Writer::open(objects.config_parameter)?;
     loop {
         pgrx::check_for_interrupts!();
         let now = Some(Datum::from(clock::now().micros()));
@@ -79,7 +79,7 @@ fn store_value(key: Datum, value: Datum) -> Result<Option<Datum>, Error> {
 }
 
 fn delete(key: Datum) -> Result<Option<Datum>, Error> {
-    let mut writer = Writer::open(catalog::objects()?.config_parameter);
+    let mut writer = Writer::open(catalog::objects()?.config_parameter)?;
     let Some(row) = find_and_lock(&writer, key)? else {
         return Ok(None);
     };

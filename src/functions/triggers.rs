@@ -148,7 +148,7 @@ fn parameter_after_change(call: Call) -> Answer {
 
 /// Deletes the row of a key where the install script made it and nobody has written it since.
 fn replace_seeded(key: Datum) -> Result<(), Error> {
-    let mut writer = Writer::open(catalog::objects()?.config_parameter);
+    let mut writer = Writer::open(catalog::objects()?.config_parameter)?;
     let snapshot = Latest::take(writer.table());
     let seeded = config_row::find(writer.table(), &snapshot, key, |row| {
         row.column(config_row::column::WRITE_DATE).is_none().then(|| row.tid())
@@ -167,7 +167,7 @@ fn replace_seeded(key: Datum) -> Result<(), Error> {
 fn free_id(wish: Option<Datum>) -> Result<Option<Datum>, Error> {
     let objects = catalog::objects()?;
     if let (Some(wish), Some(table)) = (wish, Table::open_to_read(objects.config_parameter))
-        && !config_row::has_id(&table, &Latest::take(&table), wish.value() as i32)
+        && !config_row::has_id(&table, wish.value() as i32)
     {
         return Ok(Some(wish));
     }

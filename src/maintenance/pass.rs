@@ -386,9 +386,9 @@ fn lock(
         return Ok(Err(Left::NoRow));
     };
     Ok(match writer.lock(tid, &snapshot, purpose, Patience::Skip)? {
-        Attempt::Held(row) if row.digest().as_ref() == Some(digest) && row_of(&row).version == version => Ok(row),
-        Attempt::Held(_) | Attempt::Gone => Err(Left::NoRow),
-        Attempt::Busy => Err(Left::ForNextTime),
+        Attempt::Held(row) if row_of(&row).version == version => Ok(row),
+        Attempt::Held(_) => Err(Left::NoRow),
+        Attempt::Busy | Attempt::Changed => Err(Left::ForNextTime),
     })
 }
 

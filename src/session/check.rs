@@ -4,6 +4,7 @@ use pgrx::pg_sys::Datum;
 use session_timeout_core::digest::Digest;
 use session_timeout_core::params::Params;
 use session_timeout_core::registry::Row;
+use session_timeout_core::time::Timestamp;
 use session_timeout_core::verdict::{Judgement, Outlook, Request, Session, Status, judge, touch_is_due};
 
 use super::{Known, find_and_lock, live, remove, row_of};
@@ -66,32 +67,29 @@ pub fn peek(digest: &Digest) -> Result<Finding, Error> {
 
 fn evaluate(digest: &Digest, params: &Params, request: Request, detail: Detail) -> Result<Finding, Error> {
     let objects = catalog::objects()?;
+    // Read before the check, which may delete the row.
+    let named = if detail == Detail::Full {
+        read_name(&objects, digest)
+    } else {
+        None
+    };
     let now = clock::now();
     let answered = match shared::get() {
         Some(shared) => live::evaluate(shared, &objects, digest, params, request, now),
-        None => on_row(&objects, digest, params, request)?,
+        None => on_row(&objects, digest, params, request, now)?,
     };
     let (status, session) = match answered {
         Answered::Session(status, session) => (status, session),
         Answered::NoSession(status) => return Ok(Finding { status, details: None }),
     };
-    if detail == Detail::Answer {
-        // Nobody looks at the rest.
-        let outlook = Outlook {
-            expires_at: None,
-            expires_in: None,
-            warn: false,
-        };
-        return Ok(Finding {
-            status,
-            details: Some(Details {
-                session,
-                user_name: None,
-                outlook,
-            }),
-        });
-    }
-    let user_name = read(&objects, digest, |row| row.user_name()).flatten();
+    // Where the session was opened again in between, the name is read again.
+    let user_name = match (detail, named) {
+        (Detail::Answer, _) => None,
+        (Detail::Full, Some((opened_at, name))) if opened_at == session.opened_at => name,
+        (Detail::Full, _) => read_name(&objects, digest)
+            .filter(|(opened_at, _)| *opened_at == session.opened_at)
+            .and_then(|(_, name)| name),
+    };
     let outlook = Outlook::of(&session, params, status, now);
     Ok(Finding {
         status,
@@ -101,6 +99,11 @@ fn evaluate(digest: &Digest, params: &Params, request: Request, detail: Detail) 
             outlook,
         }),
     })
+}
+
+/// Whose session a row is, and of which opening.
+fn read_name(objects: &Objects, digest: &Digest) -> Option<(Timestamp, Option<Datum>)> {
+    read(objects, digest, |row| (row.session().opened_at, row.user_name()))
 }
 
 /// What a check says, before its details are looked up.
@@ -113,15 +116,20 @@ pub(super) enum Answered {
 
 /// Without the registry: judges the row, and writes the touch or the expiry to it, in the caller's transaction, unless
 /// that has to wait or nothing can be written.
-fn on_row(objects: &Objects, digest: &Digest, params: &Params, request: Request) -> Result<Answered, Error> {
+fn on_row(
+    objects: &Objects,
+    digest: &Digest,
+    params: &Params,
+    request: Request,
+    now: Timestamp,
+) -> Result<Answered, Error> {
     let Some(mut session) = read(objects, digest, |row| row.session()) else {
         return Ok(Answered::NoSession(Status::Unknown));
     };
-    let now = clock::now();
     let judgement = judge(&session, params, request, now);
     match judgement {
         Judgement::Valid { touch: true, .. } if touch_is_due(&session, params, now) && store::is_writable() => {
-            touch(objects, digest, params, &mut session)?;
+            touch(objects, digest, params, &mut session, now)?;
         }
         Judgement::Expired(_) if request != Request::Look && store::is_writable() => {
             expire(objects, digest, params)?;
@@ -145,14 +153,19 @@ pub(super) fn read_row(objects: &Objects, digest: &Digest) -> Option<Row> {
 
 /// Moves a session's activity forward to now, unless that has to wait for another transaction: losing a touch can only
 /// end a session early.
-fn touch(objects: &Objects, digest: &Digest, params: &Params, session: &mut Session) -> Result<(), Error> {
+fn touch(
+    objects: &Objects,
+    digest: &Digest,
+    params: &Params,
+    session: &mut Session,
+    now: Timestamp,
+) -> Result<(), Error> {
     let Some(mut writer) = Writer::try_open(objects.session) else {
         return Ok(());
     };
     let Some(row) = find_and_lock(&writer, digest, Purpose::Update, Patience::Skip)? else {
         return Ok(());
     };
-    let now = clock::now();
     if touch_is_due(&row.session(), params, now) {
         writer.update(&row, |values| {
             *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(now));

@@ -10,7 +10,7 @@ use crate::ending::{self, Batch};
 use crate::error::Error;
 use crate::store::session_row::{self, SessionRow, column, digest_datum, slot_of, timestamp_datum};
 use crate::store::table::Latest;
-use crate::store::write::{Attempt, Patience, Purpose, Values, Writer};
+use crate::store::write::{Patience, Purpose, Values, Writer};
 use crate::store::{self, Scratch, login_lock};
 use crate::transaction::{self, Change};
 use crate::{clock, settings};
@@ -26,7 +26,7 @@ pub fn open(
     if let Some((_, name)) = user_name {
         login_lock::for_login(objects.session, name);
     }
-    let mut writer = Writer::open(objects.session);
+    let mut writer = Writer::open(objects.session)?;
     loop {
         pgrx::check_for_interrupts!();
         let version = store::next_value(objects.session_version);
@@ -68,7 +68,7 @@ pub fn open(
 /// Closes a session: whether it was open. One that was found expired was not: what is left of it is written here.
 pub fn close(digest: &Digest) -> Result<bool, Error> {
     let objects = catalog::objects()?;
-    let mut writer = Writer::open(objects.session);
+    let mut writer = Writer::open(objects.session)?;
     let Some(row) = find_and_lock(&writer, digest, Purpose::Remove, Patience::Wait)? else {
         return Ok(false);
     };
@@ -82,31 +82,39 @@ pub fn close(digest: &Digest) -> Result<bool, Error> {
 pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<usize, Error> {
     let objects = catalog::objects()?;
     login_lock::for_revocation(objects.session, user_name.1);
-    let mut writer = Writer::open(objects.session);
+    let mut writer = Writer::open(objects.session)?;
     let mut batch = Batch::new(&objects, Kind::Revoked)?;
-    let snapshot = Latest::take(writer.table());
     let mut scratch = Scratch::new();
-    for tid in session_row::places_of_user(writer.table(), &snapshot, user_name.0) {
-        pgrx::check_for_interrupts!();
-        scratch.run(|| -> Result<(), Error> {
-            let Attempt::Held(row) = writer.lock(tid, &snapshot, Purpose::Remove, Patience::Wait)? else {
-                return Ok(());
-            };
-            let Some(digest) = row.digest().filter(|digest| Some(digest) != except) else {
-                return Ok(());
-            };
-            let known = Known::of(&objects, &digest, &row_of(&row));
-            if known.mark.is_none() {
-                writer.delete(&row)?;
-                batch.add(digest, row.user_name(), known.session.last_activity);
-                transaction::session_changed(&objects, &digest, Change::Ended);
+    loop {
+        let mut has_moved = false;
+        for digest in session_row::digests_of_user(writer.table(), &Latest::take(writer.table()), user_name.0) {
+            pgrx::check_for_interrupts!();
+            if Some(&digest) == except {
+                continue;
             }
-            Ok(())
-        })?;
+            scratch.run(|| -> Result<(), Error> {
+                let Some(row) = find_and_lock(&writer, &digest, Purpose::Remove, Patience::Wait)? else {
+                    has_moved = true;
+                    return Ok(());
+                };
+                let known = Known::of(&objects, &digest, &row_of(&row));
+                // It may have become another user's while we waited.
+                if known.mark.is_none() && row.user_name_bytes() == Some(user_name.1) {
+                    writer.delete(&row)?;
+                    batch.add(digest, row.user_name(), known.session.last_activity);
+                    transaction::session_changed(&objects, &digest, Change::Ended);
+                }
+                Ok(())
+            })?;
+        }
+        store::make_visible();
+        // Closed by another while we waited, or rotated: then it goes on under another digest.
+        if !has_moved {
+            break;
+        }
     }
     let closed = batch.len();
     batch.announce();
-    store::make_visible();
     Ok(closed)
 }
 
@@ -117,7 +125,7 @@ pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<
 pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
     let objects = catalog::objects()?;
     let params = settings::current()?;
-    let mut writer = Writer::open(objects.session);
+    let mut writer = Writer::open(objects.session)?;
     let Some(row) = find_and_lock(&writer, old, Purpose::Remove, Patience::Wait)? else {
         return Ok(false);
     };

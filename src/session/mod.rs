@@ -82,10 +82,9 @@ fn find_and_lock(
             return Ok(None);
         };
         match writer.lock(tid, &snapshot, purpose, patience)? {
-            Attempt::Held(row) if row.digest().as_ref() == Some(digest) => return Ok(Some(row)),
+            Attempt::Held(row) => return Ok(Some(row)),
             Attempt::Busy => return Ok(None),
-            // Deleted or given another digest while we waited: perhaps a new row has taken its place.
-            Attempt::Held(_) | Attempt::Gone => {
+            Attempt::Changed => {
                 pgrx::check_for_interrupts!();
             }
         }

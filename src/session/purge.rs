@@ -3,12 +3,12 @@
 use session_timeout_core::event::Kind;
 use session_timeout_core::verdict::{Expiry, Judgement, Request, judge};
 
-use super::{Known, row_of};
+use super::{Known, find_and_lock, row_of};
 use crate::ending::{self, Batch};
 use crate::error::Error;
 use crate::store::session_row::SessionRow;
 use crate::store::table::Latest;
-use crate::store::write::{Attempt, Patience, Purpose, Writer};
+use crate::store::write::{Patience, Purpose, Writer};
 use crate::store::{self, Scratch, scan};
 use crate::transaction::{self, Change};
 use crate::{catalog, clock, settings};
@@ -17,7 +17,7 @@ use crate::{catalog, clock, settings};
 pub fn purge() -> Result<usize, Error> {
     let objects = catalog::objects()?;
     let params = settings::current()?;
-    let mut writer = Writer::open(objects.session);
+    let mut writer = Writer::open(objects.session)?;
     let snapshot = Latest::take(writer.table());
     let now = clock::now();
     let mut scratch = Scratch::new();
@@ -33,19 +33,18 @@ pub fn purge() -> Result<usize, Error> {
                 Judgement::Expired(_)
             ) || is_marked()
             {
-                candidates.push(row.tid());
+                candidates.extend(row.digest());
             }
         });
     });
     let mut idle = Batch::new(&objects, Kind::IdleExpired)?;
     let mut absolute = Batch::new(&objects, Kind::AbsoluteExpired)?;
-    for tid in candidates {
+    for digest in candidates {
         pgrx::check_for_interrupts!();
         scratch.run(|| -> Result<(), Error> {
-            let Attempt::Held(row) = writer.lock(tid, &snapshot, Purpose::Remove, Patience::Skip)? else {
+            let Some(row) = find_and_lock(&writer, &digest, Purpose::Remove, Patience::Skip)? else {
                 return Ok(());
             };
-            let Some(digest) = row.digest() else { return Ok(()) };
             let known = Known::of(&objects, &digest, &row_of(&row));
             let Some(expiry) = known.expiry(&params) else {
                 return Ok(());

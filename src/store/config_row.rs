@@ -6,7 +6,7 @@ use pgrx::pg_sys::{self, Datum};
 
 use crate::catalog::Objects;
 
-use super::scan::{Version, rows_by_key};
+use super::scan::{Version, has_key, rows_by_key};
 use super::table::{Latest, Table};
 
 /// Columns, counted from 1, in the order of the install script.
@@ -36,23 +36,13 @@ pub fn free_id(objects: &Objects) -> i32 {
     };
     loop {
         let id = super::next_value(objects.config_parameter_id) as i32;
-        if !has_id(&table, &Latest::take(&table), id) {
+        if !has_id(&table, id) {
             return id;
         }
     }
 }
 
-/// Whether a row has this `id`.
-pub fn has_id(table: &Table, snapshot: &Latest, id: i32) -> bool {
-    let found = || ControlFlow::Break(());
-    rows_by_key(
-        table,
-        snapshot,
-        table.primary_key(),
-        column::ID,
-        pg_sys::F_INT4EQ,
-        id.into(),
-        |_| found(),
-    )
-    .is_some()
+/// Whether a row has this `id`, one that the current command itself has written included.
+pub fn has_id(table: &Table, id: i32) -> bool {
+    has_key(table, table.primary_key(), column::ID, pg_sys::F_INT4EQ, id.into())
 }

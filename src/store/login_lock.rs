@@ -37,8 +37,9 @@ pub fn for_login(session_table: Oid, user_name: &[u8]) {
 
 /// Before the sessions of this user are looked for: waits for the user's logins that are in flight.
 pub fn for_revocation(session_table: Oid, user_name: &[u8]) {
-    lock(session_table, EVERYBODY, pg_sys::RowExclusiveLock);
+    // In the order in which a transaction with many logins takes them.
     lock(session_table, tag_of(user_name), pg_sys::ExclusiveLock);
+    lock(session_table, EVERYBODY, pg_sys::RowExclusiveLock);
 }
 
 /// What a lock is named by, beside the table.

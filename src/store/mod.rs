@@ -6,8 +6,9 @@
 //! - **Reading** takes a snapshot of this moment (as scans of system catalogs do, [`table::Latest`]) and looks at every
 //!   version that the index leads to, testing each against that snapshot ([`scan`]). The scan itself runs with
 //!   `SnapshotAny`, for which SERIALIZABLE takes no predicate locks.
-//! - **Writing** locks the newest version of a row, following concurrent updates as READ COMMITTED does, in every
-//!   isolation level; a deleted row is not there ([`write`]). Nothing here raises 40001 for what another did to a row.
+//! - **Writing** finds a row by its key and locks it; where another transaction changed it meanwhile, the key is looked
+//!   for again with a new snapshot, in every isolation level ([`write`]). Nothing here raises 40001 for what another did
+//!   to a row.
 //!
 //! Triggers on the tables do not fire for what is written here: what they do for hand-written DML is done by the
 //! functions themselves.

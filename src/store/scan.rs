@@ -93,6 +93,33 @@ pub fn rows_by_key<T>(
     None
 }
 
+/// Whether there is a row whose `column` equals `key`: committed, or written by the current transaction, the current
+/// command included.
+pub fn has_key(table: &Table, index: Oid, column: pg_sys::AttrNumber, equals: u32, key: pg_sys::Datum) -> bool {
+    let mut scan_key = pg_sys::ScanKeyData::default();
+    // SAFETY: the table is open, the key outlives the scan; SnapshotSelf is a constant of PostgreSQL's.
+    unsafe {
+        pg_sys::ScanKeyInit(
+            &mut scan_key,
+            column,
+            pg_sys::BTEqualStrategyNumber as _,
+            equals.into(),
+            key,
+        );
+        let newest = &raw mut pg_sys::SnapshotSelfData;
+        let has_index = index != Oid::INVALID;
+        let scan = KeyScan(pg_sys::systable_beginscan(
+            table.relation(),
+            index,
+            has_index,
+            newest,
+            1,
+            &mut scan_key,
+        ));
+        !pg_sys::systable_getnext(scan.0).is_null()
+    }
+}
+
 /// Calls `each` for the version that `snapshot` sees of every row of the table, in the order of the heap.
 pub fn all_rows(table: &Table, snapshot: &Latest, mut each: impl FnMut(Version)) {
     let slot = table.new_slot();

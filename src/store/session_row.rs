@@ -41,6 +41,8 @@ pub trait SessionRow {
     fn digest(&self) -> Option<Digest>;
     /// Its user name, a `text` in the current memory context.
     fn user_name(&self) -> Option<Datum>;
+    /// Its user name's bytes, valid as long as the version is.
+    fn user_name_bytes(&self) -> Option<&[u8]>;
 }
 
 impl SessionRow for Version {
@@ -60,6 +62,11 @@ impl SessionRow for Version {
 
     fn user_name(&self) -> Option<Datum> {
         self.text(column::USER_NAME)
+    }
+
+    fn user_name_bytes(&self) -> Option<&[u8]> {
+        // SAFETY: the column is a text.
+        self.column(column::USER_NAME).map(|datum| unsafe { text_bytes(datum) })
     }
 }
 
@@ -105,9 +112,9 @@ pub fn place(table: &Table, snapshot: &Latest, digest: &Digest) -> Option<pg_sys
     find(table, snapshot, digest, |version| version.tid())
 }
 
-/// Where the rows of one user's sessions are.
-pub fn places_of_user(table: &Table, snapshot: &Latest, user_name: Datum) -> Vec<pg_sys::ItemPointerData> {
-    let mut places = Vec::new();
+/// The digests of one user's sessions.
+pub fn digests_of_user(table: &Table, snapshot: &Latest, user_name: Datum) -> Vec<Digest> {
+    let mut digests = Vec::new();
     let index = table.index_on(column::USER_NAME);
     rows_by_key(
         table,
@@ -117,9 +124,9 @@ pub fn places_of_user(table: &Table, snapshot: &Latest, user_name: Datum) -> Vec
         pg_sys::F_TEXTEQ,
         user_name,
         |version| {
-            places.push(version.tid());
+            digests.extend(version.digest());
             ControlFlow::<()>::Continue(())
         },
     );
-    places
+    digests
 }

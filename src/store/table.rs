@@ -21,20 +21,21 @@ impl Table {
         let mode = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
         // SAFETY: within a transaction.
         let relation = unsafe { pg_sys::try_table_open(oid, mode) };
-        (!relation.is_null()).then_some(Self {
+        (!relation.is_null()).then(|| Self {
             relation,
             release: mode,
         })
     }
 
-    /// Opens for writing, under `RowExclusiveLock`, kept to the end of the transaction as DML does.
-    pub fn open_to_write(oid: Oid) -> Self {
-        // SAFETY: within a transaction; a table that is gone raises an ERROR.
-        let relation = unsafe { pg_sys::table_open(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE) };
-        Self {
+    /// Opens for writing, under `RowExclusiveLock`, kept to the end of the transaction as DML does. `None` where the table
+    /// is gone.
+    pub fn open_to_write(oid: Oid) -> Option<Self> {
+        // SAFETY: within a transaction.
+        let relation = unsafe { pg_sys::try_table_open(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE) };
+        (!relation.is_null()).then(|| Self {
             relation,
             release: pg_sys::NoLock as pg_sys::LOCKMODE,
-        }
+        })
     }
 
     /// As [`Self::open_to_write`], but `None` at once where the lock would have to be waited for.
@@ -46,7 +47,7 @@ impl Table {
             }
             pg_sys::try_table_open(oid, pg_sys::NoLock as pg_sys::LOCKMODE)
         };
-        (!relation.is_null()).then_some(Self {
+        (!relation.is_null()).then(|| Self {
             relation,
             release: pg_sys::NoLock as pg_sys::LOCKMODE,
         })

@@ -1,7 +1,7 @@
 //! Locks on rows, and inserts, updates and deletes of them with their index entries.
 //!
 //! The insert that must not collide follows PostgreSQL's protocol for `INSERT … ON CONFLICT` (speculative insertion),
-//! and what an update or delete finds is followed to its newest version, whatever the isolation level.
+//! and what is to be updated or deleted is locked first: whoever finds it changed looks again, whatever the isolation level.
 
 use std::ops::Deref;
 use std::ptr;
@@ -34,7 +34,7 @@ pub enum Purpose {
     Remove,
 }
 
-/// A row that is locked: its newest version.
+/// A row that is locked, in its newest version.
 pub struct Locked {
     version: Version,
     _slot: Slot,
@@ -52,8 +52,8 @@ impl Deref for Locked {
 pub enum Attempt {
     /// It is locked.
     Held(Locked),
-    /// It has been deleted.
-    Gone,
+    /// It has been updated or deleted since: whoever means its key is to look again.
+    Changed,
     /// Another transaction has it, and the attempt was not to wait.
     Busy,
 }
@@ -68,8 +68,11 @@ pub struct Writer {
 
 impl Writer {
     /// Opens a table and its indexes, under `RowExclusiveLock` to the end of the transaction.
-    pub fn open(oid: Oid) -> Self {
-        Self::on(Table::open_to_write(oid))
+    ///
+    /// # Errors
+    /// 55000 where the table is gone: somebody has dropped the extension.
+    pub fn open(oid: Oid) -> Result<Self, Error> {
+        Table::open_to_write(oid).map(Self::on).ok_or(Error::NotInstalled)
     }
 
     /// As [`Self::open`], but `None` at once where the lock would have to be waited for, or the table is gone.
@@ -94,10 +97,10 @@ impl Writer {
         }
     }
 
-    /// Locks the newest version of the row of which `snapshot` sees the version at `tid`.
+    /// Locks the version of a row that `snapshot` sees at `tid`, if it is still the newest.
     ///
     /// # Errors
-    /// 27000 where the current command itself wrote the row.
+    /// 27000 where the current command itself wrote the row, and this is to wait.
     pub fn lock(
         &self,
         mut tid: pg_sys::ItemPointerData,
@@ -125,7 +128,7 @@ impl Writer {
                 pg_sys::GetCurrentCommandId(true),
                 mode,
                 wait,
-                pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION as u8,
+                0,
                 &mut failure,
             )
         };
@@ -135,8 +138,8 @@ impl Writer {
                 version: unsafe { Version::in_slot(slot.as_ptr()) },
                 _slot: slot,
             })),
-            pg_sys::TM_Result::TM_Deleted => Ok(Attempt::Gone),
-            pg_sys::TM_Result::TM_WouldBlock => Ok(Attempt::Busy),
+            pg_sys::TM_Result::TM_Updated | pg_sys::TM_Result::TM_Deleted => Ok(Attempt::Changed),
+            _ if patience == Patience::Skip => Ok(Attempt::Busy),
             _ => Err(Error::ModifiedBySameCommand),
         }
     }

@@ -5,6 +5,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// Microseconds between the Unix epoch and PostgreSQL's (2000-01-01 00:00 UTC).
 const EPOCH_SHIFT: i64 = 946_684_800_000_000;
 
+/// PostgreSQL's `MIN_TIMESTAMP`, 4714 BC, and `END_TIMESTAMP`, which is no timestamp any more, 294277 AD.
+const EARLIEST: i64 = -211_813_488_000_000_000;
+const END: i64 = 9_223_371_331_200_000_000;
+
 /// A point in time: microseconds since 2000-01-01 00:00 UTC, PostgreSQL's own scale.
 ///
 /// `i64::MIN` and `i64::MAX` are PostgreSQL's `-infinity` and `infinity`; arithmetic saturates towards them, so that
@@ -23,11 +27,16 @@ impl Timestamp {
         self.0
     }
 
-    /// This time moved by `delta`, at most to an infinity. An infinity stays where it is.
+    /// This time moved by `delta`; beyond what PostgreSQL's timestamps reach, to an infinity. An infinity stays where it
+    /// is.
     pub fn saturating_add(self, delta: TimeDelta) -> Self {
         match self.0 {
             i64::MIN | i64::MAX => self,
-            micros => Self(micros.saturating_add(to_micros(delta))),
+            micros => match micros.saturating_add(to_micros(delta)) {
+                moved if moved < EARLIEST => Self(i64::MIN),
+                moved if moved >= END => Self(i64::MAX),
+                moved => Self(moved),
+            },
         }
     }
 
@@ -72,6 +81,19 @@ mod tests {
         let far = TimeDelta::microseconds(i64::MAX);
         assert_eq!(
             Timestamp::from_micros(1).saturating_add(far),
+            Timestamp::from_micros(i64::MAX)
+        );
+        assert_eq!(
+            Timestamp::from_micros(0).saturating_add(-far),
+            Timestamp::from_micros(i64::MIN)
+        );
+        let last = Timestamp::from_micros(END - 1);
+        assert_eq!(
+            Timestamp::from_micros(END - 2).saturating_add(TimeDelta::microseconds(1)),
+            last
+        );
+        assert_eq!(
+            last.saturating_add(TimeDelta::microseconds(1)),
             Timestamp::from_micros(i64::MAX)
         );
         assert_eq!(

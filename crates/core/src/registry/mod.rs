@@ -10,8 +10,8 @@
 //!   *unverified* afterwards ([`Registry::end_flux`]: the next check reads the row again). Activity is kept where the
 //!   row's version is still the entry's.
 //! - A **load** notes the partition's generation, reads the row, and inserts it only if the generation still stands:
-//!   every end of a flux bumps it, so that no row read before a commit gets in after it. Where a session in flux has no
-//!   entry, the whole partition takes no loads for that moment.
+//!   every end of a flux bumps it, so that no row read before a commit gets in after it. A session in flux that has no
+//!   entry gets one for the purpose; where there is no room, the whole partition takes no loads for that moment.
 //! - **Eviction** takes only what the row knows too: clean, unmarked, not in flux.
 //!
 //! Locks: one partition's at a time, and nothing is called under it but what is in this module.
@@ -119,9 +119,9 @@ pub enum Missing {
 /// A session in flux, to be given back to [`Registry::end_flux`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flux {
-    /// Its entry counts it.
+    /// Its entry counts it: one that was made for this, where it had none.
     Entry,
-    /// It has no entry: its partition counts it.
+    /// There was no room for an entry: its partition counts it, and takes no loads meanwhile.
     Absent,
 }
 
@@ -292,8 +292,13 @@ impl<'m, L: Locks> Registry<'m, L> {
     /// Before a transaction that changed the session commits. Exclusive lock.
     pub fn begin_flux(&self, key: &Key) -> Flux {
         let place = self.table.place(key);
-        self.locks
-            .exclusive(place.partition, || match self.table.find(place, key) {
+        self.locks.exclusive(place.partition, || {
+            let entry = self.table.find(place, key).or_else(|| {
+                let placeholder = self.table.insert(place, key)?;
+                placeholder.hold_place();
+                Some(placeholder)
+            });
+            match entry {
                 Some(entry) => {
                     entry.add_flux();
                     Flux::Entry
@@ -302,7 +307,8 @@ impl<'m, L: Locks> Registry<'m, L> {
                     self.table.add_absent_flux(place.partition);
                     Flux::Absent
                 }
-            })
+            }
+        })
     }
 
     /// After it has committed or aborted; `flux` is `None` where it never got to [`Registry::begin_flux`]. `touch` is

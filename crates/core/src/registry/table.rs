@@ -220,6 +220,14 @@ impl Entry<'_> {
         self.fill(row, word);
     }
 
+    /// Makes it an entry of no opening yet: to be evicted at will, and filled by the next load.
+    pub fn hold_place(&self) {
+        self.slot.word.store(0, Release);
+        self.slot.flushed.store(i64::MAX, Relaxed);
+        self.slot.version.store(i64::MIN, Relaxed);
+        self.set_unverified();
+    }
+
     /// Makes it what an earlier registry had unsaved; the row is yet to be read.
     pub fn restore(&self, record: &Record) {
         self.slot.word.store(record.word, Release);

@@ -258,11 +258,27 @@ fn a_row_read_before_a_change_ended_is_not_loaded_after_it() {
 }
 
 #[test]
-fn nothing_is_loaded_beside_a_session_in_flux_that_has_no_entry() {
+fn a_session_in_flux_that_had_no_entry_is_not_loaded_and_others_are() {
     let owned = small(4);
     let r = registry(&owned);
     let flux = r.begin_flux(&key(1));
+    assert_eq!(flux, Flux::Entry);
+    assert_eq!(r.check(&key(1), &params(60), Request::Look, at(0)), Checked::InFlux);
+    assert_eq!(load(&r, &key(2), &row(1, at(0))), Loaded::Ready);
+    r.end_flux(&key(1), Some(flux), Outcome::Changed, None);
+    assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Ready);
+    assert_eq!(r.look(&key(1), 1), Some((at(0), None)));
+}
+
+#[test]
+fn where_there_is_no_room_nothing_is_loaded_beside_a_session_in_flux() {
+    let owned = small(1);
+    let r = registry(&owned);
+    load(&r, &key(9), &row(1, at(0)));
+    r.check(&key(9), &params(60), Request::Counting, at(10));
+    let flux = r.begin_flux(&key(1));
     assert_eq!(flux, Flux::Absent);
+    r.flushed(&key(9), 1, at(10));
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::InFlux);
     r.end_flux(&key(1), Some(flux), Outcome::Changed, None);
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Ready);

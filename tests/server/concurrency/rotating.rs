@@ -1,0 +1,218 @@
+//! `rotate_session` against another transaction on the same sessions.
+
+use crate::support::{SessionCalls, app, new_sid};
+use crate::support2::{InFlight, SNAPSHOT_LEVELS, all_at_once, begin, try_call};
+
+#[test]
+fn a_close_of_the_old_session_waits_for_a_rotation_and_leaves_the_new_one_open() {
+    for level in SNAPSHOT_LEVELS {
+        let (mut rotator, mut closer, mut observer) = (app(), app(), app());
+        let (old, new) = (new_sid(), new_sid());
+        rotator.open(&old);
+        begin(&mut closer, level);
+        begin(&mut rotator, level);
+        assert!(rotator.rotate(&old, &new));
+        let closing = InFlight::start(closer, move |closer| {
+            try_call(closer, &format!("close_session('{old}')"))
+        });
+        closing.is_waiting(&mut observer);
+        rotator.run("COMMIT");
+        assert_eq!(closing.answer(), Ok(false), "{level}");
+        assert!(observer.check(&new), "{level}");
+    }
+}
+
+#[test]
+fn a_rotation_waits_for_a_close_in_flight_and_finds_nothing_to_rotate() {
+    for level in SNAPSHOT_LEVELS {
+        let (mut rotator, mut closer, mut observer) = (app(), app(), app());
+        let (old, new) = (new_sid(), new_sid());
+        closer.open(&old);
+        begin(&mut rotator, level);
+        closer.run("BEGIN");
+        assert!(closer.close_sid(&old));
+        let rotating = InFlight::start(rotator, {
+            let call = format!("rotate_session('{old}', '{new}')");
+            move |rotator| try_call(rotator, &call)
+        });
+        rotating.is_waiting(&mut observer);
+        closer.run("COMMIT");
+        assert_eq!(rotating.answer(), Ok(false), "{level}");
+        assert!(!observer.check(&new), "{level}");
+    }
+}
+
+#[test]
+fn a_close_and_a_rotation_that_race_never_both_win() {
+    for round in 0..25 {
+        let (old, new) = (new_sid(), new_sid());
+        let mut observer = app();
+        observer.open(&old);
+        let won = all_at_once([app(), app()], {
+            let new = new.clone();
+            let old = old.clone();
+            move |client, n| match n {
+                0 => client.close_sid(&old),
+                _ => client.rotate(&old, &new),
+            }
+        });
+        let (closed, rotated) = (won[0], won[1]);
+        assert_ne!(closed, rotated, "round {round}");
+        assert_eq!(observer.check(&new), rotated, "round {round}");
+        assert!(!observer.check(&old), "round {round}");
+    }
+}
+
+#[test]
+fn the_second_of_two_rotations_of_one_session_finds_nothing_to_rotate() {
+    for level in SNAPSHOT_LEVELS {
+        let (mut first, mut second, mut observer) = (app(), app(), app());
+        let old = new_sid();
+        first.open(&old);
+        begin(&mut first, level);
+        begin(&mut second, level);
+        assert!(first.rotate(&old, &new_sid()));
+        let rotating = InFlight::start(second, {
+            let call = format!("rotate_session('{old}', '{}')", new_sid());
+            move |second| try_call(second, &call)
+        });
+        rotating.is_waiting(&mut observer);
+        first.run("COMMIT");
+        assert_eq!(rotating.answer(), Ok(false), "{level}");
+    }
+}
+
+#[test]
+fn the_second_of_two_rotations_to_one_session_waits_and_is_refused() {
+    for level in SNAPSHOT_LEVELS {
+        let (mut first, mut second, mut observer) = (app(), app(), app());
+        let (one, other, new) = (new_sid(), new_sid(), new_sid());
+        first.open(&one);
+        first.open(&other);
+        begin(&mut first, level);
+        begin(&mut second, level);
+        assert!(first.rotate(&one, &new));
+        let rotating = InFlight::start(second, {
+            let call = format!("rotate_session('{other}', '{new}')");
+            move |second| {
+                let rotated = try_call(second, &call);
+                second.run("ROLLBACK");
+                rotated
+            }
+        });
+        rotating.is_waiting(&mut observer);
+        first.run("COMMIT");
+        assert_eq!(rotating.answer(), Err("23505".to_owned()), "{level}");
+        assert!(observer.check(&other), "{level}: what was not rotated is as it was");
+    }
+}
+
+#[test]
+fn the_second_of_two_rotations_to_one_session_succeeds_where_the_first_rolls_back() {
+    let (mut first, second, mut observer) = (app(), app(), app());
+    let (one, other, new) = (new_sid(), new_sid(), new_sid());
+    first.open(&one);
+    first.open(&other);
+    first.run("BEGIN");
+    assert!(first.rotate(&one, &new));
+    let rotating = InFlight::start(second, {
+        let (other, new) = (other.clone(), new.clone());
+        move |second| second.rotate(&other, &new)
+    });
+    rotating.is_waiting(&mut observer);
+    first.run("ROLLBACK");
+    assert!(rotating.answer());
+    assert!(
+        observer.check(&one),
+        "the rotation that was rolled back left its session"
+    );
+}
+
+#[test]
+fn just_one_of_many_rotations_to_one_session_succeeds() {
+    for _ in 0..10 {
+        let new = new_sid();
+        let rotations = all_at_once((0..6).map(|_| app()), {
+            let new = new.clone();
+            move |client, _| {
+                let old = new_sid();
+                client.open(&old);
+                try_call(client, &format!("rotate_session('{old}', '{new}')"))
+            }
+        });
+        let refused = Err("23505".to_owned());
+        assert_eq!(
+            rotations.iter().filter(|end| **end == Ok(true)).count(),
+            1,
+            "{rotations:?}"
+        );
+        assert_eq!(
+            rotations.iter().filter(|end| **end == refused).count(),
+            5,
+            "{rotations:?}"
+        );
+    }
+}
+
+#[test]
+fn an_opening_of_the_new_session_waits_for_a_rotation_and_re_authenticates_it() {
+    for level in SNAPSHOT_LEVELS {
+        let (mut rotator, mut opener, mut observer) = (app(), app(), app());
+        let (old, new) = (new_sid(), new_sid());
+        rotator.open_as(&old, "rotated");
+        begin(&mut opener, level);
+        rotator.run("BEGIN");
+        assert!(rotator.rotate(&old, &new));
+        let opening = InFlight::start(opener, {
+            let new = new.clone();
+            move |opener| {
+                opener.open_as(&new, "opened");
+                opener.run("COMMIT");
+            }
+        });
+        opening.is_waiting(&mut observer);
+        rotator.run("COMMIT");
+        opening.answer();
+        assert_eq!(
+            observer.stored(&new).expect("a row").user_name.as_deref(),
+            Some("opened"),
+            "{level}"
+        );
+    }
+}
+
+#[test]
+fn an_old_snapshot_does_not_fail_a_rotation_after_others_have_written_the_row() {
+    for level in SNAPSHOT_LEVELS {
+        let (mut old_snapshot, mut other) = (app(), app());
+        let (old, new) = (new_sid(), new_sid());
+        other.open(&old);
+        begin(&mut old_snapshot, level);
+        other.has_been_idle(&old, "1 hour");
+        assert_eq!(
+            try_call(&mut old_snapshot, &format!("rotate_session('{old}', '{new}')")),
+            Ok(true),
+            "{level}"
+        );
+        old_snapshot.run("COMMIT");
+        let idle: f64 = other.value(
+            "SELECT extract(epoch FROM now() - last_activity)::float8 FROM session_timeout.session
+             WHERE digest = session_timeout.session_digest($1)",
+            &[&new],
+        );
+        assert!(idle > 3500.0, "{level}: the newest activity moves along");
+    }
+}
+
+#[test]
+fn a_rotation_finds_nothing_to_rotate_after_others_have_deleted_the_row() {
+    for level in SNAPSHOT_LEVELS {
+        let (mut old_snapshot, mut other) = (app(), app());
+        let old = new_sid();
+        other.open(&old);
+        begin(&mut old_snapshot, level);
+        assert!(other.close_sid(&old));
+        let rotated = try_call(&mut old_snapshot, &format!("rotate_session('{old}', '{}')", new_sid()));
+        assert_eq!(rotated, Ok(false), "{level}");
+    }
+}

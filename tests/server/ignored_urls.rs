@@ -1,0 +1,231 @@
+//! Which urls are ignored: the parameter's list, and how a url is compared with it. The parser's own tests have the
+//! long table.
+
+use std::time::{Duration, Instant};
+
+use session_timeout_tests::{error_of, param};
+
+use crate::support::{SessionCalls, app, new_sid, own_database};
+
+/// Sets the list and asks of each url whether a check ignores it.
+#[track_caller]
+fn assert_ignored(list: &str, ignored: &[&str], counting: &[&str]) {
+    let database = own_database();
+    database.set_params(&[(param::IGNORED_URL, list)]);
+    let (mut app, sid) = (database.connect(), new_sid());
+    app.open(&sid);
+    for (urls, status) in [(ignored, "ignored"), (counting, "active")] {
+        for url in urls {
+            assert_eq!(app.verdict_url(&sid, url).status, status, "{url:?}");
+        }
+    }
+}
+
+#[test]
+fn the_default_list_names_technical_urls() {
+    let (mut app, sid) = (app(), new_sid());
+    app.open(&sid);
+    for url in [
+        "/calendar/notify",
+        "/longpolling/poll",
+        "/longpolling/im_status",
+        "/websocket",
+    ] {
+        assert_eq!(app.verdict_url(&sid, url).status, "ignored", "{url}");
+    }
+}
+
+#[test]
+fn an_ignored_url_never_touches() {
+    let (mut app, sid) = (app(), new_sid());
+    app.open(&sid);
+    app.has_been_idle(&sid, "1 hour");
+    let before = app.stored(&sid);
+    app.check_url(&sid, "/websocket");
+    assert_eq!(app.stored(&sid), before);
+}
+
+#[test]
+fn an_ignored_url_does_not_open_what_is_closed() {
+    assert!(!app().check_url(&new_sid(), "/websocket"));
+}
+
+#[test]
+fn an_entry_matches_a_path_exactly() {
+    assert_ignored(
+        "/poll",
+        &["/poll"],
+        &["/poll/", "/polls", "/a/poll", "poll", "/pol", "/"],
+    );
+}
+
+#[test]
+fn a_star_stands_for_any_run_of_characters() {
+    assert_ignored(
+        "/poll*, *.png, /a*b*c, /x/*/z",
+        &[
+            "/poll",
+            "/polling",
+            "/poll/1/2",
+            "/img/logo.png",
+            "/.png",
+            "/abc",
+            "/a/b/c",
+            "/x/y/z",
+            "/x/y/y/z",
+        ],
+        &["/pol", "/logo.png/", "/acb", "/x/z", "/ac"],
+    );
+}
+
+#[test]
+fn a_lone_star_matches_every_plain_path() {
+    assert_ignored(
+        "*",
+        &["/", "/web", "/a/b/c", "http://host/"],
+        &["", "relative", "//host/x"],
+    );
+}
+
+#[test]
+fn entries_are_separated_by_commas_or_newlines() {
+    assert_ignored("/a,/b\n/c\r\n/d", &["/a", "/b", "/c", "/d"], &["/a,/b", "/"]);
+}
+
+#[test]
+fn entries_are_trimmed() {
+    assert_ignored("  /a \t,\t/b  ", &["/a", "/b"], &["/a ", " /b"]);
+}
+
+#[test]
+fn empty_entries_are_skipped() {
+    assert_ignored(",,/a,\n\n ,", &["/a"], &["", "/"]);
+}
+
+#[test]
+fn an_empty_list_ignores_nothing() {
+    assert_ignored("", &[], &["/websocket", "/longpolling/poll", "/", ""]);
+}
+
+#[test]
+fn an_entry_that_begins_otherwise_is_refused() {
+    let database = own_database();
+    let mut admin = database.connect();
+    for list in [
+        "websocket",
+        "/a,b",
+        "https://host/a",
+        "?x",
+        "/a\n#b",
+        "\u{e9}",
+        "/a,\"/b\"",
+    ] {
+        let error = error_of(admin.execute(
+            "SELECT session_timeout.set_param($1, $2)",
+            &[&param::IGNORED_URL, &list],
+        ));
+        assert_eq!(error.sqlstate, "22023", "{list:?}");
+        assert!(error.hint.contains("for example /longpolling/*,/websocket"), "{error}");
+    }
+}
+
+#[test]
+fn only_the_path_of_a_url_is_compared() {
+    assert_ignored(
+        "/poll",
+        &[
+            "https://host/poll",
+            "http://host:8069/poll",
+            "https://user:password@host:8069/poll?x=1#top",
+            "wss://[::1]:443/poll",
+            "/poll?next=/home",
+            "/poll#/home",
+            "/poll?",
+        ],
+        &[
+            "https://poll",
+            "https://host/home?/poll",
+            "https://host/home#/poll",
+            "/home?url=/poll",
+            "https:///poll",
+            "//host/poll",
+        ],
+    );
+}
+
+#[test]
+fn paths_are_compared_case_sensitively() {
+    assert_ignored("/Poll", &["/Poll"], &["/poll", "/POLL"]);
+}
+
+#[test]
+fn a_path_that_is_not_plain_matches_nothing() {
+    assert_ignored(
+        "*, /poll/*",
+        &["/poll/x", "/poll/...", "/poll/.hidden", "/poll/a%20b"],
+        &[
+            "/poll/..",
+            "/poll/../admin",
+            "/poll/./x",
+            "/poll/.",
+            "/poll//x",
+            "//poll/x",
+            "/poll/x//",
+            "/poll\\..\\admin",
+            "/poll/\n",
+            "/poll/\u{1}",
+            "/poll/\u{7f}",
+            "/poll/%2Fadmin",
+            "/poll/%2fadmin",
+            "/poll/%5Cadmin",
+            "/poll/%2e%2e/admin",
+            "/poll/%2E",
+            "/poll/%252e",
+        ],
+    );
+}
+
+#[test]
+fn malformed_urls_count() {
+    assert_ignored(
+        "*",
+        &[],
+        &[
+            "poll",
+            "http:",
+            "http://",
+            "http:/poll",
+            "://host/x",
+            ":",
+            "%",
+            "/%",
+            "/%zz",
+            "?",
+            "#",
+            "\u{1f511}",
+            "http://:80/x",
+        ],
+    );
+}
+
+#[test]
+fn a_url_of_a_megabyte_is_compared_quickly_whatever_the_pattern() {
+    let database = own_database();
+    database.set_params(&[(param::IGNORED_URL, "/*a*a*a*a*a*a*a*a*b, *ab*ab*ab*c")]);
+    let (mut app, sid) = (database.connect(), new_sid());
+    app.open(&sid);
+    let url = format!("/{}", "a".repeat(1 << 20));
+    let start = Instant::now();
+    assert_eq!(app.verdict_url(&sid, &url).status, "active");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_url_of_a_megabyte_can_be_ignored() {
+    let database = own_database();
+    database.set_params(&[(param::IGNORED_URL, "/poll*end")]);
+    let (mut app, sid) = (database.connect(), new_sid());
+    app.open(&sid);
+    let url = format!("https://host/poll{}/end?{}", "/x".repeat(1 << 19), "y".repeat(1 << 20));
+    assert_eq!(app.verdict_url(&sid, &url).status, "ignored");
+}

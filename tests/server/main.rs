@@ -1,0 +1,18 @@
+//! Tests on a real server, over many connections.
+
+mod support;
+mod support2;
+
+mod checks;
+mod concurrency;
+mod dump;
+mod encodings;
+mod events;
+mod ignored_urls;
+mod interface;
+mod lifecycle;
+mod log;
+mod parameters;
+mod privileges;
+mod smoke;
+mod transactions;
