@@ -47,6 +47,7 @@ server_program() {
 }
 server_program initdb -D data -U postgres -A trust -E UTF8 --locale=C --no-sync
 settings="-c listen_addresses='' -c unix_socket_directories='$directory' -c fsync=off"
+settings+=" -c shared_preload_libraries=$name -c session_timeout.naptime=1"
 server_program pg_ctl -D "$directory/data" -l log -o "$settings" -w start
 
 psql() { "$bindir/psql" -X -q -h "$directory" -U postgres -v ON_ERROR_STOP=1 "$@"; }
@@ -63,7 +64,7 @@ tell() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
 run() {
     local answer
     printf '%s  demo=> %s%s\n' "$dim" "$1" "$plain"
-    answer=$(psql -d demo --pset footer=off -c "$1" 2>&1) || die "the statement failed:" "$answer"
+    answer=$(psql -d demo --pset footer=off <<<"$1" 2>&1) || die "the statement failed:" "$answer"
     if [ -n "$answer" ]; then printf '%s\n' "$answer" | sed 's/^/    /'; fi
     if ! grep -q -E -e "${2:-}" <<<"$answer"; then die "expected an answer that matches: $2"; fi
 }
@@ -102,6 +103,10 @@ run "$(verdict sid-of-alice /longpolling/poll)" 't +\| ignored'
 tell "Back from lunch, her next click finds her logged out, in spite of the polling."
 run "$(verdict sid-of-alice /web/orders/17/edit)" 'f +\| idle_expired'
 
+tell "That check woke the background worker. Her row is gone, and an event says when and why."
+pass 1
+run "SELECT at, user_name, kind, last_activity FROM session_timeout.session_event ORDER BY id;" 'alice +\| idle_expired'
+
 tell "That is final: a longer delay does not bring her session back. Only logging in again does."
 run "UPDATE session_timeout.config_parameter SET value = '1 hour'
           WHERE key = 'inactive_session_time_out_delay';"
@@ -109,10 +114,15 @@ run "SELECT session_timeout.check_session('sid-of-alice', '/web');" '^ *f *$'
 run "UPDATE session_timeout.config_parameter SET value = '2'
           WHERE key = 'inactive_session_time_out_delay';"
 
-tell "Bob never came back. Purging removes what has expired, writes down when and why, and tells who listens."
-run "LISTEN session_timeout; SELECT session_timeout.purge_sessions();" 'notification "session_timeout"'
+tell "Bob never came back, so no check has found him. The worker does, at its next purge: every minute, or sooner if told so.
+Whoever listens is told."
+run "LISTEN session_timeout;
+          UPDATE session_timeout.config_parameter SET value = '1'
+          WHERE key = 'inactive_session_time_out_purge_interval';
+          SELECT pg_sleep(2);" 'notification "session_timeout"'
 run "SELECT at, user_name, kind, last_activity FROM session_timeout.session_event ORDER BY id;" 'bob +\| idle_expired'
 run "SELECT count(*) AS sessions_left FROM session_timeout.session;" '^ *0 *$'
+run "SELECT datname, flushed, expired, purged FROM session_timeout.stat_worker WHERE datname = 'demo';" 'demo'
 
 # ---- The end ----
 

@@ -102,8 +102,8 @@ fn worker_state(call: Call) -> Answer {
         &[
             if pid == 0 { None } else { pid.into_datum() },
             time(database.last_pass.load(Acquire)),
-            time(database.next_flush.load(Acquire)),
-            time(database.next_purge.load(Acquire)),
+            time(database.flush.next()),
+            time(database.purge.next()),
             (database.flushed.load(Acquire) as i64).into_datum(),
             (database.expired.load(Acquire) as i64).into_datum(),
             (database.purged.load(Acquire) as i64).into_datum(),

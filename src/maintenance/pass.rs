@@ -12,7 +12,7 @@
 //! or, where only the worker died, still says what there is to do. A crash after a commit and before the registry is
 //! told leaves an entry of a row that is gone or newer: the next look at it says so.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use pgrx::pg_sys::{self, Oid};
 use session_timeout_core::digest::Digest;
@@ -60,30 +60,22 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
         shared.registry.forget(database.oid().into(), None);
         return Ok(Ended::NotInstalled);
     };
-    let expired = pass.expire_marked()?;
-    let mut all_done = expired;
+    // A change of these takes effect here, however long the interval was before.
+    database.flush.set_every(pass.interval(pass.params.flush_interval_in_force()));
+    database.purge.set_every(pass.interval(pass.params.purge_interval));
+    let mut all_done = pass.expire_marked()?;
     let now = clock::now().micros();
-    let next_flush = database.next_flush.load(Acquire);
-    let is_first = next_flush == i64::MIN;
-    if was_dirty && now < next_flush && database.full.load(Acquire) == 0 {
+    let is_full = database.full.swap(0, AcqRel) != 0;
+    if was_dirty && now < database.flush.next() && !is_full {
         // Not yet: it is only that something else could not wait.
         database.set_dirty();
-    } else if was_dirty || is_first {
+    } else if was_dirty || is_full || database.flush.next() == i64::MIN {
         all_done &= pass.flush()?;
-        database.full.store(0, Release);
-        database.next_flush.store(
-            now.saturating_add(pass.interval(pass.params.flush_interval_in_force())),
-            Release,
-        );
+        database.flush.done(now);
     }
-    if now >= database.next_purge.load(Acquire) {
+    if now >= database.purge.next() {
         if pass.purge()? && pass.forget_old_events()? {
-            database.next_purge.store(
-                clock::now()
-                    .micros()
-                    .saturating_add(pass.interval(pass.params.purge_interval)),
-                Release,
-            );
+            database.purge.done(now);
         } else {
             all_done = false;
         }

@@ -9,7 +9,6 @@ use std::sync::atomic::{
 };
 
 use pgrx::pg_sys::{self, Oid};
-use session_timeout_core::time::Timestamp;
 
 use super::Shared;
 
@@ -26,6 +25,39 @@ pub enum Presence {
     Installed = 1,
     /// It has not.
     Absent = 2,
+}
+
+/// Something that is done every so often.
+#[derive(Default)]
+pub struct Schedule {
+    /// When it was begun last, microseconds since 2000; the least there is: never.
+    last: AtomicI64,
+    /// How long after that it is due again, microseconds.
+    every: AtomicI64,
+}
+
+impl Schedule {
+    /// When it is due, microseconds since 2000.
+    pub fn next(&self) -> i64 {
+        match self.last.load(Acquire) {
+            i64::MIN => i64::MIN,
+            last => last.saturating_add(self.every.load(Acquire)),
+        }
+    }
+
+    /// It is to be done this often.
+    pub fn set_every(&self, every: i64) {
+        self.every.store(every, Release);
+    }
+
+    /// It was begun.
+    pub fn done(&self, begun: i64) {
+        self.last.store(begun, Release);
+    }
+
+    fn clear(&self) {
+        self.last.store(i64::MIN, Relaxed);
+    }
 }
 
 /// One database.
@@ -46,10 +78,10 @@ pub struct Database {
     /// The registry was full for a session of this database, and that has not been said.
     pub full: AtomicU32,
 
-    /// When unflushed activity is to be written down next, microseconds since 2000.
-    pub next_flush: AtomicI64,
-    /// When its next purge is due.
-    pub next_purge: AtomicI64,
+    /// When and how often unflushed activity is written down.
+    pub flush: Schedule,
+    /// When and how often expired sessions are looked for.
+    pub purge: Schedule,
     /// The heap page where the purge goes on.
     pub purge_from: AtomicU32,
     /// Passes that failed, since the last that did not.
@@ -140,9 +172,9 @@ impl Database {
         ] {
             word.store(0, Relaxed);
         }
-        for time in [&self.next_flush, &self.next_purge, &self.last_pass] {
-            time.store(Timestamp::from_micros(i64::MIN).micros(), Relaxed);
-        }
+        self.flush.clear();
+        self.purge.clear();
+        self.last_pass.store(i64::MIN, Relaxed);
         for count in [&self.flushed, &self.expired, &self.purged] {
             count.store(0, Relaxed);
         }
