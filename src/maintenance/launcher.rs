@@ -187,7 +187,11 @@ fn due_at(database: &Database) -> i64 {
         Presence::Absent => return i64::MAX,
         Presence::Installed if database.is_urgent() => i64::MIN,
         Presence::Installed => {
-            let flush = if database.is_dirty() { database.flush.next() } else { i64::MAX };
+            let flush = if database.is_dirty() {
+                database.flush.next()
+            } else {
+                i64::MAX
+            };
             flush.min(database.purge.next())
         }
     };

@@ -61,7 +61,9 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
         return Ok(Ended::NotInstalled);
     };
     // A change of these takes effect here, however long the interval was before.
-    database.flush.set_every(pass.interval(pass.params.flush_interval_in_force()));
+    database
+        .flush
+        .set_every(pass.interval(pass.params.flush_interval_in_force()));
     database.purge.set_every(pass.interval(pass.params.purge_interval));
     let mut all_done = pass.expire_marked()?;
     let now = clock::now().micros();

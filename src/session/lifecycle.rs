@@ -29,7 +29,7 @@ pub fn open(
     let mut writer = Writer::open(objects.session)?;
     loop {
         pgrx::check_for_interrupts!();
-        let version = store::next_value(objects.session_version);
+        // Called with the row locked: of one session, the later writer has the greater version.
         let fill = |values: &mut Values| {
             let now = Some(timestamp_datum(clock::now()));
             *slot_of(values, column::USER_NAME) = user_name.map(|(datum, _)| datum);
@@ -37,7 +37,7 @@ pub fn open(
             *slot_of(values, column::LAST_ACTIVITY) = now;
             *slot_of(values, column::IDLE_DELAY) = idle_delay;
             *slot_of(values, column::ABSOLUTE_DELAY) = absolute_delay;
-            *slot_of(values, column::VERSION) = Some(version.into());
+            *slot_of(values, column::VERSION) = Some(store::next_value(objects.session_version).into());
         };
         if let Some(row) = find_and_lock(&writer, digest, Purpose::Update, Patience::Wait)? {
             let known = Known::of(&objects, digest, &row_of(&row));

@@ -354,8 +354,14 @@ impl<'m, L: Locks> Registry<'m, L> {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             let entry = match self.table.find(place, key) {
-                Some(entry) if entry.is_in_flux() || entry.version() != row.version => return Marked::No,
-                Some(entry) => entry,
+                // Versions of one session only grow: a greater one than the row's means that the row is not the newest.
+                Some(entry) if entry.is_in_flux() || entry.version() > row.version => return Marked::No,
+                Some(entry) if entry.version() == row.version => entry,
+                Some(entry) => {
+                    entry.fill(row, Word::of(row.session.last_activity));
+                    entry.set_unverified();
+                    entry
+                }
                 None => {
                     if self.table.absent_flux(place.partition) > 0 {
                         return Marked::No;

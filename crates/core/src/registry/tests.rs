@@ -407,7 +407,7 @@ fn the_purge_marks_only_what_row_and_entry_agree_is_expired() {
     load(&r, &key(1), &row(1, at(0)));
     r.check(&key(1), &p, Request::Counting, at(50));
     assert_eq!(r.mark_expired(&key(1), &row(1, at(0)), &p, at(70)), Marked::No);
-    assert_eq!(r.mark_expired(&key(1), &row(2, at(0)), &p, at(200)), Marked::No);
+    assert_eq!(r.mark_expired(&key(1), &row(0, at(0)), &p, at(200)), Marked::No);
     assert_eq!(
         r.mark_expired(&key(1), &row(1, at(0)), &p, at(111)),
         Marked::Yes(Expiry::Idle)
@@ -419,6 +419,24 @@ fn the_purge_marks_only_what_row_and_entry_agree_is_expired() {
     assert_eq!(r.mark_expired(&key(3), &row(1, at(0)), &p, at(111)), Marked::Full);
     load(&r, &key(2), &row(1, at(0)));
     assert!(!is_valid(r.check(&key(2), &params(1000), Request::Counting, at(112))));
+}
+
+/// A login leaves an entry of no opening, or of an older one, where no check has come since.
+#[test]
+fn the_purge_marks_a_session_whose_entry_is_of_an_older_opening() {
+    let owned = small(2);
+    let r = registry(&owned);
+    let flux = r.begin_flux(&key(1));
+    r.end_flux(&key(1), Some(flux), Outcome::Changed, None);
+    assert_eq!(
+        r.mark_expired(&key(1), &row(1, at(0)), &params(60), at(61)),
+        Marked::Yes(Expiry::Idle)
+    );
+    assert_eq!(r.mark_expired(&key(1), &row(2, at(0)), &params(60), at(60)), Marked::No);
+    assert_eq!(
+        r.mark_expired(&key(1), &row(2, at(0)), &params(60), at(61)),
+        Marked::Yes(Expiry::Idle)
+    );
 }
 
 #[test]
