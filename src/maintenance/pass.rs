@@ -203,9 +203,13 @@ impl Pass {
                 Ok(())
             })?;
             for seen in &written {
-                self.shared
+                if self
+                    .shared
                     .registry
-                    .flushed(&self.key(&seen.digest), seen.version, seen.activity);
+                    .flushed(&self.key(&seen.digest), seen.version, seen.activity)
+                {
+                    self.database.set_dirty();
+                }
             }
             self.forget(&gone);
             if written.len() + gone.len() < batch.len() {
@@ -240,6 +244,8 @@ impl Pass {
         let Some(mut ender) = Ender::open(&self.objects)? else {
             return Ok((0, true));
         };
+        // As they are now, not as they were when the pass began.
+        let params = settings::current()?;
         let now = clock::now();
         let mut candidates = Vec::new();
         let mut scratch = Scratch::new();
@@ -248,7 +254,7 @@ impl Pass {
             scratch.run(|| {
                 let row = row_of(&version);
                 if let (Judgement::Expired(expiry), Some(digest)) =
-                    (judge(&row.session, &self.params, Request::Look, now), version.digest())
+                    (judge(&row.session, &params, Request::Look, now), version.digest())
                 {
                     candidates.push((digest, row, expiry));
                 }
@@ -259,7 +265,7 @@ impl Pass {
             let expiry = match self
                 .shared
                 .registry
-                .mark_expired(&self.key(&digest), &row, &self.params, now)
+                .mark_expired(&self.key(&digest), &row, &params, now)
             {
                 Marked::Yes(mark) => mark,
                 Marked::No => continue,

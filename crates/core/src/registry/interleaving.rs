@@ -253,7 +253,7 @@ impl Actor for Flusher {
                         digest: seen.digest,
                         ..key(1)
                     };
-                    world.registry.flushed(&key, seen.version, seen.activity);
+                    let _ = world.registry.flushed(&key, seen.version, seen.activity);
                 }
                 return false;
             }

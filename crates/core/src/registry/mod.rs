@@ -409,6 +409,7 @@ impl<'m, L: Locks> Registry<'m, L> {
 
     /// The row of this opening now has at least this activity: committed. Whether there is newer activity by now, of which
     /// the touch that made it did not know that it was the first to. Shared lock.
+    #[must_use = "activity that nobody else will tell of"]
     pub fn flushed(&self, key: &Key, version: i64, activity: Timestamp) -> bool {
         let place = self.table.place(key);
         self.locks.shared(place.partition, || {

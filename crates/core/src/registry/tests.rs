@@ -278,7 +278,7 @@ fn where_there_is_no_room_nothing_is_loaded_beside_a_session_in_flux() {
     r.check(&key(9), &params(60), Request::Counting, at(10));
     let flux = r.begin_flux(&key(1));
     assert_eq!(flux, Flux::Absent);
-    r.flushed(&key(9), 1, at(10));
+    let _ = r.flushed(&key(9), 1, at(10));
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::InFlux);
     r.end_flux(&key(1), Some(flux), Outcome::Changed, None);
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Ready);
@@ -346,7 +346,7 @@ fn clean_entries_make_room_and_dirty_marked_or_fluxed_ones_do_not() {
     );
     r.begin_flux(&key(4));
     assert_eq!(load(&r, &key(5), &row(1, at(0))), Loaded::Full);
-    r.flushed(&key(1), 1, at(10));
+    let _ = r.flushed(&key(1), 1, at(10));
     assert_eq!(load(&r, &key(5), &row(1, at(0))), Loaded::Ready);
     assert_eq!(r.look(&key(1), 1), None);
 }
@@ -390,9 +390,9 @@ fn scans_find_what_is_dirty_and_what_is_marked() {
         mark: Some(Expiry::Idle),
     };
     assert_eq!(scan(Wanted::Marked), [marked]);
-    r.flushed(&key(1), 1, at(9));
+    let _ = r.flushed(&key(1), 1, at(9));
     assert_eq!(scan(Wanted::Dirty), [dirty]);
-    r.flushed(&key(1), 1, at(10));
+    let _ = r.flushed(&key(1), 1, at(10));
     assert_eq!(scan(Wanted::Dirty), []);
     let mut little = Vec::with_capacity(3);
     assert!(r.collect(0, 1, 2, Wanted::Any, &mut little));
@@ -511,7 +511,7 @@ fn the_table_stays_whole_under_churn() {
         match n % 7 {
             0 => r.ended(&key(n.wrapping_mul(31) % 97), 1),
             1 | 2 => {
-                r.flushed(&k, 1, at(n.into()));
+                let _ = r.flushed(&k, 1, at(n.into()));
             }
             _ => {}
         }
