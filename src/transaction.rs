@@ -185,10 +185,8 @@ unsafe extern "C-unwind" fn guarded_on_event(event: pg_sys::XactEvent::Type, _ar
     use pg_sys::XactEvent::*;
     match event {
         XACT_EVENT_PRE_COMMIT => begin_flux(),
-        XACT_EVENT_PRE_PREPARE => {
-            if CHANGES.with_borrow(|changes| !changes.is_empty()) {
-                Error::PrepareAfterChange.raise();
-            }
+        XACT_EVENT_PRE_PREPARE if CHANGES.with_borrow(|changes| !changes.is_empty()) => {
+            Error::PrepareAfterChange.raise();
         }
         XACT_EVENT_COMMIT => end(true),
         XACT_EVENT_ABORT | XACT_EVENT_PREPARE => end(false),

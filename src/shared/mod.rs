@@ -179,7 +179,7 @@ static mut SHARED: Option<Shared> = None;
 /// The shared memory; `None` where the library was not preloaded.
 pub fn get() -> Option<&'static Shared> {
     // SAFETY: written only by the postmaster, before there are other processes.
-    unsafe { (*(&raw const SHARED)).as_ref() }
+    unsafe { (&raw const SHARED).as_ref() }.and_then(Option::as_ref)
 }
 
 /// Asks for the memory and the locks. To be called while preloading.

@@ -133,11 +133,11 @@ impl Writer {
             )
         };
         match result {
-            // SAFETY: table_tuple_lock left the locked version in the slot, which the result keeps.
-            pg_sys::TM_Result::TM_Ok => Ok(Attempt::Held(Locked {
-                version: unsafe { Version::in_slot(slot.as_ptr()) },
-                _slot: slot,
-            })),
+            pg_sys::TM_Result::TM_Ok => {
+                // SAFETY: table_tuple_lock left the locked version in the slot, which the result keeps.
+                let version = unsafe { Version::in_slot(slot.as_ptr()) };
+                Ok(Attempt::Held(Locked { version, _slot: slot }))
+            }
             pg_sys::TM_Result::TM_Updated | pg_sys::TM_Result::TM_Deleted => Ok(Attempt::Changed),
             _ if patience == Patience::Skip => Ok(Attempt::Busy),
             _ => Err(Error::ModifiedBySameCommand),

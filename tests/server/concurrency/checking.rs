@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use session_timeout_tests::param;
 use session_timeout_tests::postgres::Client;
-use session_timeout_tests::{param, shared};
 
 use crate::support::{ISOLATION_LEVELS, SessionCalls, app, new_sid, own_database, unique};
 use crate::support2::{all_at_once, begin, outcome, refuse_to_wait};

@@ -49,7 +49,7 @@ enum Check {
 }
 
 impl Checker {
-    fn new(seconds: i64) -> Box<dyn Actor> {
+    fn checking(seconds: i64) -> Box<dyn Actor> {
         Box::new(Self {
             at: at(seconds),
             state: Check::Look,
@@ -222,7 +222,7 @@ struct Flusher {
 }
 
 impl Flusher {
-    fn new() -> Box<dyn Actor> {
+    fn flushing() -> Box<dyn Actor> {
         Box::new(Self {
             step: 0,
             found: Vec::new(),
@@ -270,7 +270,7 @@ struct Purger {
 }
 
 impl Purger {
-    fn new() -> Box<dyn Actor> {
+    fn purging() -> Box<dyn Actor> {
         Box::new(Self {
             step: 0,
             row: None,
@@ -380,7 +380,7 @@ fn after_a_close_has_returned_no_check_says_true() {
             fresh(),
             loaded,
             4,
-            || vec![Changer::closing(), Checker::new(100), Checker::new(101)],
+            || vec![Changer::closing(), Checker::checking(100), Checker::checking(101)],
             |_| {},
         );
     }
@@ -393,7 +393,7 @@ fn after_a_close_has_returned_no_check_says_true_even_as_entries_are_evicted() {
         fresh(),
         true,
         1,
-        || vec![Changer::closing(), Checker::new(100), Box::new(Crowd(2))],
+        || vec![Changer::closing(), Checker::checking(100), Box::new(Crowd(2))],
         |_| {},
     );
 }
@@ -407,7 +407,7 @@ fn a_session_that_was_opened_again_lives_though_the_worker_ends_the_old_one() {
             expired,
             loaded,
             4,
-            || vec![Changer::opening(), Purger::new(), Checker::new(101)],
+            || vec![Changer::opening(), Purger::purging(), Checker::checking(101)],
             |world| assert_eq!(world.row.map(|row| row.version), Some(2)),
         );
     }
@@ -422,7 +422,7 @@ fn what_was_found_expired_is_let_in_by_nobody() {
             idle,
             loaded,
             4,
-            || vec![Checker::new(100), Checker::new(101), Purger::new()],
+            || vec![Checker::checking(100), Checker::checking(101), Purger::purging()],
             |_| {},
         );
     }
@@ -435,7 +435,7 @@ fn a_rollback_loses_neither_a_mark_nor_a_touch() {
         Some(row(1, at(60))),
         true,
         4,
-        || vec![Changer::rolling_back(), Checker::new(100), Checker::new(130)],
+        || vec![Changer::rolling_back(), Checker::checking(100), Checker::checking(130)],
         |world| {
             let known = world.registry.look(&key(1), 1);
             if !world.expired
@@ -454,7 +454,7 @@ fn a_flush_moves_no_activity_backwards_and_writes_to_no_other_opening() {
         fresh(),
         true,
         2,
-        || vec![Flusher::new(), Changer::opening(), Checker::new(110)],
+        || vec![Flusher::flushing(), Changer::opening(), Checker::checking(110)],
         |world| {
             let row = world.row.expect("opened again");
             assert_eq!(row.version, 2);
@@ -470,7 +470,7 @@ fn two_changes_at_once_leave_what_was_committed_last() {
         fresh(),
         true,
         4,
-        || vec![Changer::closing(), Changer::rolling_back(), Checker::new(101)],
+        || vec![Changer::closing(), Changer::rolling_back(), Checker::checking(101)],
         |_| {},
     );
 }

@@ -453,9 +453,8 @@ impl<'m, L: Locks> Registry<'m, L> {
         let table = self.table;
         (0..table.partitions())
             .flat_map(move |partition| table.entries(partition))
-            .filter_map(|entry| {
-                (entry.is_wanted(Wanted::Dirty) || entry.is_wanted(Wanted::Marked)).then(|| entry.record())
-            })
+            .filter(|entry| entry.is_wanted(Wanted::Dirty) || entry.is_wanted(Wanted::Marked))
+            .map(|entry| entry.record())
     }
 
     /// Takes in what an earlier registry had unsaved: an unverified entry, which counts only where the row is of its

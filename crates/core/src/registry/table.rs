@@ -57,7 +57,7 @@ impl<'m> Table<'m> {
         let [first, second, ..] = words_of(&key.digest);
         let hash = second ^ (u64::from(key.database) << 32 | u64::from(key.table)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let partition = first as usize & (self.memory.partitions.len() - 1);
-        let bucket = (u128::from(hash) * self.per_partition as u128 >> 64) as usize;
+        let bucket = ((u128::from(hash) * self.per_partition as u128) >> 64) as usize;
         Place {
             partition,
             bucket: partition * self.per_partition + bucket,
