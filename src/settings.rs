@@ -44,6 +44,15 @@ pub fn current() -> Result<Rc<Params>, Error> {
     Ok(params)
 }
 
+/// The parameters, where they can be had without waiting for a lock on their table.
+pub fn try_current(objects: &Objects) -> Result<Option<Rc<Params>>, Error> {
+    // Holds the lock on the table, once it has it, to the end of the transaction.
+    Ok(match Table::try_open_to_read(objects.config_parameter) {
+        Some(_) => Some(current()?),
+        None => None,
+    })
+}
+
 /// How often this database's parameters have changed, where shared memory tells: every commit of a change counts it up
 /// before it returns. On a standby nobody counts, and a transaction that changed them goes by its own messages.
 fn shared_generation() -> Option<u64> {

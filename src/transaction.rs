@@ -19,12 +19,12 @@
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::Ordering::AcqRel;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use session_timeout_core::digest::Digest;
-use session_timeout_core::registry::{Flux, Key, Outcome};
+use session_timeout_core::registry::{Flux, Key, Outcome, Row};
 use session_timeout_core::time::Timestamp;
 
 use crate::catalog::Objects;
@@ -60,7 +60,8 @@ struct Changed {
     key: Key,
     change: Change,
     flux: Option<Flux>,
-    touch: Option<Timestamp>,
+    /// The newest request that counted, with the row it was judged by.
+    touch: Option<(Row, Timestamp)>,
 }
 
 impl Changes {
@@ -154,16 +155,17 @@ pub fn has_changed_parameters() -> bool {
 }
 
 /// A check in this transaction counted, of a session that the row answered for: the touch follows at the end.
-pub fn touch_later(key: &Key, now: Timestamp) {
+pub fn touch_later(key: &Key, row: &Row, now: Timestamp) {
+    let touch = Some((*row, now));
     CHANGES.with_borrow_mut(|changes| {
         if let Some(listed) = changes.sessions.iter_mut().rfind(|listed| listed.key == *key) {
-            listed.touch = listed.touch.max(Some(now));
+            listed.touch = touch;
         } else if changes.sessions.len() < MOST {
             changes.sessions.push(Changed {
                 key: *key,
                 change: Change::Written,
                 flux: None,
-                touch: Some(now),
+                touch,
             });
         }
     });
@@ -218,13 +220,21 @@ fn end(committed: bool) {
         }
         if let Some(shared) = shared::get() {
             for changed in &mut changes.sessions {
-                let closed = committed && changed.change == Change::Ended;
-                let outcome = if closed { Outcome::Closed } else { Outcome::Changed };
+                let outcome = match changed.change {
+                    _ if !committed => Outcome::Aborted,
+                    Change::Written => Outcome::Committed,
+                    Change::Ended => Outcome::Closed,
+                };
                 shared
                     .registry
                     .end_flux(&changed.key, changed.flux.take(), outcome, changed.touch);
             }
             let database = database::mine(shared);
+            if let Some(database) = database
+                && changes.sessions.iter().any(|changed| changed.touch.is_some())
+            {
+                database.set_dirty();
+            }
             if let Some((oid, table)) = changes.whole_table {
                 shared.registry.unverify_all(oid, table);
             }
@@ -236,7 +246,9 @@ fn end(committed: bool) {
                     database.parameters.fetch_add(1, AcqRel);
                     // A worker looks whether the extension is there, and how long the intervals are now.
                     if changes.installation {
+                        database.installations.fetch_add(1, AcqRel);
                         database.set_presence(Presence::Unknown);
+                        database.not_before.store(i64::MIN, Relaxed);
                     }
                     database.set_urgent();
                     shared.control.wake_launcher();

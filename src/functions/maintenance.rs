@@ -6,7 +6,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::entry::{Answer, Call, sql_function};
-use crate::session::purge;
+use crate::session::{flush, purge};
 use crate::store::require_writable;
 use crate::transaction;
 
@@ -26,7 +26,11 @@ fn purge_sessions(_: Call) -> Answer {
 
 /// `flush_sessions() → bigint`: without the registry every touch is on its row already.
 fn flush_sessions(_: Call) -> Answer {
-    Ok(0_i64.into_datum())
+    if crate::shared::get().is_none() {
+        return Ok(0_i64.into_datum());
+    }
+    require_writable(c"flush_sessions()");
+    Ok((flush::flush()? as i64).into_datum())
 }
 
 /// `announce_installation() → void`: called by the install script.

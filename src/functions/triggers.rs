@@ -48,32 +48,42 @@ sql_function!(
 );
 
 /// BEFORE INSERT OR UPDATE ON session FOR EACH ROW: a new version for a new row and for every change of clocks, limits
-/// or digest; a login of a user waits for a revocation in flight.
+/// or digest; a login of a user waits for a revocation in flight. A change that leaves the clocks alone takes in activity
+/// that is only in memory, and revives nothing that was found expired.
 fn session_before_write(call: Call) -> Answer {
+    use session_row::column::{LAST_ACTIVITY, VERSION};
     let trigger = RowTrigger::of(&call, "session_before_write")?;
     let objects = catalog::objects()?;
-    let new = trigger.new_row();
-    let (is_new, is_login) = match trigger.old_row_of_update() {
-        None => (true, true),
-        Some(old) => (
-            old.session() != new.session() || old.digest() != new.digest(),
-            user_name(&old) != user_name(&new),
-        ),
-    };
-    if is_login && let Some(name) = user_name(&new) {
+    let (old, new) = (trigger.old_row_of_update(), trigger.new_row());
+    if let Some(name) = new.user_name_bytes()
+        && old.is_none_or(|old| old.user_name_bytes() != Some(name))
+    {
         login_lock::for_login(objects.session, name);
     }
-    for digest in [trigger.old_row_of_update().and_then(|old| old.digest()), new.digest()]
-        .into_iter()
-        .flatten()
-    {
+    for digest in [old.and_then(|old| old.digest()), new.digest()].into_iter().flatten() {
         transaction::session_changed(&objects, &digest, Change::Written);
     }
-    let version = match trigger.old_row_of_update() {
-        Some(old) if !is_new => old.column(session_row::column::VERSION),
-        _ => Some(store::next_value(objects.session_version).into()),
+    let next_version = || Some(Datum::from(store::next_value(objects.session_version)));
+    let Some(old) = old else {
+        return Ok(Some(trigger.modified(&[(VERSION, next_version())])));
     };
-    Ok(Some(trigger.modified(&[(session_row::column::VERSION, version)])))
+    if old.session() == new.session() && old.digest() == new.digest() {
+        return Ok(Some(trigger.modified(&[(VERSION, old.column(VERSION))])));
+    }
+    let sets_clocks = old.session().last_activity != new.session().last_activity
+        || old.session().opened_at != new.session().opened_at;
+    let Some(digest) = old.digest().filter(|_| !sets_clocks) else {
+        return Ok(Some(trigger.modified(&[(VERSION, next_version())])));
+    };
+    // Activity and mark go by the version: what is only in memory would be left behind.
+    let known = Known::of(&objects, &digest, &row_of(&old));
+    let version = if known.mark.is_some() {
+        old.column(VERSION)
+    } else {
+        next_version()
+    };
+    let activity = Some(session_row::timestamp_datum(known.session.last_activity));
+    Ok(Some(trigger.modified(&[(LAST_ACTIVITY, activity), (VERSION, version)])))
 }
 
 /// AFTER DELETE ON session FOR EACH ROW: the session is closed.
@@ -172,12 +182,6 @@ fn free_id(wish: Option<Datum>) -> Result<Option<Datum>, Error> {
         return Ok(Some(wish));
     }
     Ok(Some(config_row::free_id(&objects).into()))
-}
-
-fn user_name<'a>(row: &Version) -> Option<&'a [u8]> {
-    // SAFETY: the column is a text; the trigger's rows outlive its function.
-    row.column(session_row::column::USER_NAME)
-        .map(|datum| unsafe { text_bytes(datum) })
 }
 
 /// A trigger that was fired for a row.

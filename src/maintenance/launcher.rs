@@ -203,7 +203,9 @@ fn due_at(database: &Database) -> i64 {
             .unwrap_or(i64::MAX)
             .clamp(PAUSE, LONGEST_BACKOFF),
     };
-    wished.max(last.saturating_add(pause))
+    wished
+        .max(last.saturating_add(pause))
+        .max(database.not_before.load(Acquire))
 }
 
 fn start_worker(oid: Oid) -> Option<*mut pg_sys::BackgroundWorkerHandle> {

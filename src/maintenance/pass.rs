@@ -12,6 +12,7 @@
 //! or, where only the worker died, still says what there is to do. A crash after a commit and before the registry is
 //! told leaves an entry of a row that is gone or newer: the next look at it says so.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use pgrx::pg_sys::{self, Oid};
@@ -26,13 +27,14 @@ use super::PASS;
 use crate::catalog::{self, Objects};
 use crate::ending::{self, Batch};
 use crate::error::Error;
-use crate::session::{Known, row_of};
+use crate::session::flush::write_activity;
+use crate::session::{Known, Left, lock_opening, row_of};
 use crate::shared::Shared;
 use crate::shared::database::Database;
-use crate::store::session_row::{self, SessionRow, column, slot_of, timestamp_datum};
-use crate::store::table::Latest;
-use crate::store::write::{Attempt, Patience, Purpose, Writer};
-use crate::store::{self, Scratch, scan};
+use crate::store::session_row::SessionRow;
+use crate::store::table::{Latest, Table};
+use crate::store::write::{Purpose, Writer};
+use crate::store::{Scratch, scan};
 use crate::transaction::key_of;
 use crate::{clock, guc, settings};
 
@@ -51,14 +53,16 @@ pub enum Ended {
     Done,
     /// Time was up before everything was done.
     More,
+    /// Something was another's: a table or a marked row was locked.
+    Later,
 }
 
 /// Runs a pass. Not in a transaction.
 pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool) -> Result<Ended, Error> {
     let deadline = clock::now().micros().saturating_add(PASS);
-    let Some(pass) = Pass::begin(shared, database, deadline)? else {
-        shared.registry.forget(database.oid().into(), None);
-        return Ok(Ended::NotInstalled);
+    let pass = match Pass::begin(shared, database, deadline)? {
+        Begun::Pass(pass) => pass,
+        Begun::Ended(ended) => return Ok(ended),
     };
     // A change of these takes effect here, however long the interval was before.
     database
@@ -82,7 +86,17 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
             all_done = false;
         }
     }
-    Ok(if all_done { Ended::Done } else { Ended::More })
+    Ok(match all_done {
+        false => Ended::More,
+        true if pass.was_refused.get() => Ended::Later,
+        true => Ended::Done,
+    })
+}
+
+/// What became of the attempt to begin a pass.
+enum Begun {
+    Pass(Pass),
+    Ended(Ended),
 }
 
 struct Pass {
@@ -93,28 +107,34 @@ struct Pass {
     /// Whom the work is done as: the owner of the session table.
     owner: Oid,
     deadline: i64,
+    /// A table or a marked row was another's.
+    was_refused: Cell<bool>,
 }
 
 impl Pass {
-    /// Looks whether the extension is there; `None` where it is not.
-    fn begin(shared: &'static Shared, database: &'static Database, deadline: i64) -> Result<Option<Self>, Error> {
+    /// Looks whether the extension is there, and reads its parameters, waiting for nobody.
+    fn begin(shared: &'static Shared, database: &'static Database, deadline: i64) -> Result<Begun, Error> {
         in_transaction(None, || {
             let objects = match catalog::objects() {
                 Ok(objects) => objects,
-                Err(Error::NotInstalled) => return Ok(None),
+                Err(Error::NotInstalled) => return Ok(Begun::Ended(Ended::NotInstalled)),
                 Err(error) => return Err(error),
             };
-            let params = settings::current()?;
-            let Some(owner) = store::table::owner_of(objects.session) else {
-                return Ok(None);
+            let (Some(sessions), Some(params)) = (
+                Table::try_open_to_read(objects.session),
+                settings::try_current(&objects)?,
+            ) else {
+                return Ok(Begun::Ended(Ended::Later));
             };
-            Ok(Some(Self {
+            let (owner, was_refused) = (sessions.owner(), Cell::new(false));
+            Ok(Begun::Pass(Self {
                 shared,
                 database,
                 objects,
                 params,
                 owner,
                 deadline,
+                was_refused,
             }))
         })
     }
@@ -168,12 +188,14 @@ impl Pass {
             let mut gone: Vec<(Digest, i64)> = Vec::with_capacity(batch.len());
             let expired = in_transaction(Some(self.owner), || {
                 let Some(mut ender) = Ender::open(&self.objects)? else {
+                    self.was_refused.set(true);
                     return Ok(0);
                 };
                 for seen in batch {
                     let Some(mark) = seen.mark else { continue };
-                    if ender.end(&seen.digest, seen.version, mark)? != Left::ForNextTime {
-                        gone.push((seen.digest, seen.version));
+                    match ender.end(&seen.digest, seen.version, mark)? {
+                        Left::ForNextTime => self.was_refused.set(true),
+                        Left::Nothing | Left::NoRow => gone.push((seen.digest, seen.version)),
                     }
                 }
                 Ok(ender.announce())
@@ -194,7 +216,7 @@ impl Pass {
                 };
                 let mut scratch = Scratch::new();
                 for seen in batch {
-                    match scratch.run(|| write_activity(&mut writer, seen))? {
+                    match scratch.run(|| write_activity(&mut writer, seen))?.0 {
                         Left::Nothing => written.push(*seen),
                         Left::NoRow => gone.push((seen.digest, seen.version)),
                         Left::ForNextTime => {}
@@ -245,7 +267,9 @@ impl Pass {
             return Ok((0, true));
         };
         // As they are now, not as they were when the pass began.
-        let params = settings::current()?;
+        let Some(params) = settings::try_current(&self.objects)? else {
+            return Ok((0, true));
+        };
         let now = clock::now();
         let mut candidates = Vec::new();
         let mut scratch = Scratch::new();
@@ -303,17 +327,6 @@ impl Pass {
     }
 }
 
-/// What is left to do for a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
-    /// Nothing: it is done.
-    Nothing,
-    /// Nothing: there is no row of this opening.
-    NoRow,
-    /// The row is another's for now.
-    ForNextTime,
-}
-
 /// Ends sessions in one transaction.
 struct Ender<'o> {
     objects: &'o Objects,
@@ -350,7 +363,7 @@ impl<'o> Ender<'o> {
             scratch,
         } = self;
         scratch.run(|| {
-            let row = match lock(writer, digest, version, Purpose::Remove)? {
+            let row = match lock_opening(writer, digest, version, Purpose::Remove)? {
                 Ok(row) => row,
                 Err(left) => return Ok(left),
             };
@@ -372,37 +385,6 @@ impl<'o> Ender<'o> {
         self.absolute.announce();
         ended
     }
-}
-
-/// Locks the row of one opening of a session, waiting for nobody.
-fn lock(
-    writer: &Writer,
-    digest: &Digest,
-    version: i64,
-    purpose: Purpose,
-) -> Result<Result<store::write::Locked, Left>, Error> {
-    let snapshot = Latest::take(writer.table());
-    let Some(tid) = session_row::place(writer.table(), &snapshot, digest) else {
-        return Ok(Err(Left::NoRow));
-    };
-    Ok(match writer.lock(tid, &snapshot, purpose, Patience::Skip)? {
-        Attempt::Held(row) if row_of(&row).version == version => Ok(row),
-        Attempt::Held(_) => Err(Left::NoRow),
-        Attempt::Busy | Attempt::Changed => Err(Left::ForNextTime),
-    })
-}
-
-fn write_activity(writer: &mut Writer, seen: &Seen) -> Result<Left, Error> {
-    let row = match lock(writer, &seen.digest, seen.version, Purpose::Update)? {
-        Ok(row) => row,
-        Err(left) => return Ok(left),
-    };
-    if row.session().last_activity < seen.activity {
-        writer.update(&row, |values| {
-            *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(seen.activity));
-        })?;
-    }
-    Ok(Left::Nothing)
 }
 
 /// Runs `work` in a transaction of its own; an error rolls it back. As `user`, security-restricted, where one is given.

@@ -5,7 +5,7 @@
 
 use std::ffi::CStr;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -39,6 +39,9 @@ pub extern "C-unwind" fn ist_worker_main(argument: pg_sys::Datum) {
     run(shared, database);
 }
 
+/// How long what is another's is left alone, microseconds.
+const LATER: i64 = 2_000_000;
+
 /// A pass that has taken things off the list of what there is to do, and has not ended.
 static UNFINISHED: AtomicBool = AtomicBool::new(false);
 
@@ -61,6 +64,7 @@ unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
 
 fn run(shared: &'static Shared, database: &'static Database) {
     UNFINISHED.store(true, Relaxed);
+    let installations = database.installations.load(Acquire);
     database.take_urgent();
     let was_dirty = database.take_dirty();
     let result = PgTryBuilder::new(|| pass::run(shared, database, was_dirty).map_err(Some))
@@ -78,7 +82,24 @@ fn run(shared: &'static Shared, database: &'static Database) {
         })
         .execute();
     match result {
-        Ok(pass::Ended::NotInstalled) => database.set_presence(Presence::Absent),
+        Ok(pass::Ended::NotInstalled) => {
+            shared.registry.forget(database.oid().into(), None);
+            database.set_presence(Presence::Absent);
+            // Created while we looked: look again.
+            if database.installations.load(Acquire) != installations {
+                database.set_presence(Presence::Unknown);
+            }
+        }
+        Ok(pass::Ended::Later) => {
+            // What is another's now: a little later, so as not to come for nothing all the time.
+            database.set_presence(Presence::Installed);
+            database.failures.store(0, Release);
+            database
+                .not_before
+                .store(clock::now().micros().saturating_add(LATER), Release);
+            database.set_dirty();
+            database.set_urgent();
+        }
         Ok(pass::Ended::Done) => {
             database.set_presence(Presence::Installed);
             database.failures.store(0, Release);

@@ -1,8 +1,12 @@
 //! Checks with the registry: no table is written, no row waited for, and nothing fails.
 
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 use session_timeout_core::digest::Digest;
 use session_timeout_core::params::Params;
-use session_timeout_core::registry::{Checked, Key, Loaded, Missing, Row};
+use session_timeout_core::registry::{Checked, Key, Loaded, Marked, Missing, Row};
 use session_timeout_core::time::Timestamp;
 use session_timeout_core::verdict::{Judgement, Request, Session, Status, judge};
 
@@ -65,7 +69,7 @@ impl Check<'_> {
         if unsafe { pgrx::pg_sys::ParallelWorkerNumber } >= 0 {
             return self.row_in_flux(self.read());
         }
-        if database.flux.load(std::sync::atomic::Ordering::Acquire) > 0 {
+        if database.flux.load(Acquire) > 0 {
             return self.row_in_flux(self.read());
         }
         for attempt in 0..TRIES {
@@ -80,7 +84,7 @@ impl Check<'_> {
                     newly_marked,
                     newly_dirty,
                 } => {
-                    if attempt == 0 {
+                    if attempt == 0 && self.request != Request::Look {
                         self.counters().hits.add_one();
                     }
                     self.follow_up(database, newly_marked, newly_dirty);
@@ -128,7 +132,7 @@ impl Check<'_> {
             };
             return Answered::NoSession(status);
         };
-        self.judge_row(&row, |check, _| transaction::touch_later(&check.key, check.now))
+        self.judge_row(&row, |check, row| transaction::touch_later(&check.key, row, check.now))
     }
 
     /// Another transaction is committing a change of the session: the row answers, and an entry of the same opening
@@ -138,7 +142,7 @@ impl Check<'_> {
         let Some(row) = row else {
             return Answered::NoSession(Status::Unknown);
         };
-        self.judge_row(&row, |check, row| {
+        let answered = self.judge_row(&row, |check, row| {
             if check.shared.registry.touch(&check.key, row.version, check.now) {
                 if let Some(database) = database::mine(check.shared) {
                     database.set_dirty();
@@ -146,26 +150,66 @@ impl Check<'_> {
             } else {
                 check.counters().lost_touches.add_one();
             }
-        })
+        });
+        if matches!(
+            answered,
+            Answered::Session(Status::IdleExpired | Status::AbsoluteExpired, _)
+        ) {
+            self.mark(&row);
+        }
+        answered
+    }
+
+    /// The row has answered that the session is expired: that is final, if there is room for a mark.
+    fn mark(&self, row: &Row) {
+        if self.request == Request::Look {
+            return;
+        }
+        if let Marked::Yes(_) = self.shared.registry.mark_expired(&self.key, row, self.params, self.now)
+            && let Some(database) = database::mine(self.shared)
+        {
+            database.set_urgent();
+            self.shared.control.wake_launcher();
+        }
     }
 
     /// No entry can be had: the row answers, and the touch is lost.
     fn row_when_full(&self, database: &Database, row: &Row) -> Answered {
         self.counters().full.add_one();
-        // Once, until a pass has made room.
-        if database.full.swap(1, std::sync::atomic::Ordering::AcqRel) == 0 {
+        // Until a pass has made room.
+        if database.full.swap(1, AcqRel) == 0 {
             database.set_dirty();
             database.set_urgent();
             self.shared.control.wake_launcher();
-            pgrx::pg_sys::panic::ErrorReport::new(
-                pgrx::PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-                "the session registry is full: further sessions are served from their rows, without recording activity",
-                "",
-            )
-            .set_hint("Raise session_timeout.max_sessions.")
-            .report(pgrx::PgLogLevel::LOG);
+            self.say_full(database);
         }
-        self.judge_row(row, |check, _| check.counters().lost_touches.add_one())
+        let answered = self.judge_row(row, |check, _| check.counters().lost_touches.add_one());
+        if matches!(
+            answered,
+            Answered::Session(Status::IdleExpired | Status::AbsoluteExpired, _)
+        ) {
+            self.mark(row);
+        }
+        answered
+    }
+
+    /// Says in the log that the registry is full: once, and once an hour as long as it goes on.
+    fn say_full(&self, database: &Database) {
+        const AN_HOUR: i64 = 3_600_000_000;
+        let now = self.now.micros();
+        let said = database.full_said.load(Acquire);
+        if now.saturating_sub(said) < AN_HOUR
+            || database.full_said.compare_exchange(said, now, AcqRel, Acquire).is_err()
+        {
+            return;
+        }
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+            "the session registry is full: further sessions are served from their rows, without recording activity",
+            "",
+        )
+        .set_hint("Raise session_timeout.max_sessions.")
+        .report(PgLogLevel::LOG);
     }
 
     /// More databases than there is room for: this one is served from its rows.

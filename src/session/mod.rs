@@ -5,6 +5,7 @@
 //! session (newer activity, a mark) counts wherever its row is judged.
 
 pub mod check;
+pub mod flush;
 pub mod lifecycle;
 mod live;
 pub mod purge;
@@ -89,6 +90,35 @@ fn find_and_lock(
             }
         }
     }
+}
+
+/// What is left to do for one opening of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing: it is done.
+    Nothing,
+    /// Nothing: there is no row of this opening.
+    NoRow,
+    /// The row is another's for now.
+    ForNextTime,
+}
+
+/// Locks the row of one opening of a session, waiting for nobody.
+pub fn lock_opening(
+    writer: &Writer,
+    digest: &Digest,
+    version: i64,
+    purpose: Purpose,
+) -> Result<Result<Locked, Left>, Error> {
+    let snapshot = Latest::take(writer.table());
+    let Some(tid) = session_row::place(writer.table(), &snapshot, digest) else {
+        return Ok(Err(Left::NoRow));
+    };
+    Ok(match writer.lock(tid, &snapshot, purpose, Patience::Skip)? {
+        Attempt::Held(row) if row_of(&row).version == version => Ok(row),
+        Attempt::Held(_) => Err(Left::NoRow),
+        Attempt::Busy | Attempt::Changed => Err(Left::ForNextTime),
+    })
 }
 
 /// Deletes a locked row and tells of it, as part of the caller's transaction.

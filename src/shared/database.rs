@@ -67,6 +67,8 @@ pub struct Database {
     /// Its OID; 0: this place is free.
     oid: AtomicU32,
     presence: AtomicU32,
+    /// Counts commits that created or dropped the extension.
+    pub installations: AtomicU32,
     /// Counts committed changes of its parameters.
     pub parameters: AtomicU64,
     /// Transactions that are committing a change of any of its sessions.
@@ -75,8 +77,12 @@ pub struct Database {
     dirty: AtomicU32,
     /// Some session is marked, or something else cannot wait.
     urgent: AtomicU32,
-    /// The registry was full for a session of this database, and that has not been said.
+    /// The registry was full for a session of this database: a flush would make room.
     pub full: AtomicU32,
+    /// When that was last said in the log, microseconds since 2000.
+    pub full_said: AtomicI64,
+    /// No pass before this time: something was another's.
+    pub not_before: AtomicI64,
 
     /// When and how often unflushed activity is written down.
     pub flush: Schedule,
@@ -174,7 +180,9 @@ impl Database {
         }
         self.flush.clear();
         self.purge.clear();
-        self.last_pass.store(i64::MIN, Relaxed);
+        for time in [&self.last_pass, &self.not_before, &self.full_said] {
+            time.store(i64::MIN, Relaxed);
+        }
         for count in [&self.flushed, &self.expired, &self.purged] {
             count.store(0, Relaxed);
         }

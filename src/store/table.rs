@@ -27,6 +27,12 @@ impl Table {
         })
     }
 
+    /// Opens for reading, under `AccessShareLock` kept to the end of the transaction; `None` at once where the lock would
+    /// have to be waited for, or the table is gone.
+    pub fn try_open_to_read(oid: Oid) -> Option<Self> {
+        Self::try_open(oid, pg_sys::AccessShareLock as pg_sys::LOCKMODE)
+    }
+
     /// Opens for writing, under `RowExclusiveLock`, kept to the end of the transaction as DML does. `None` where the table
     /// is gone.
     pub fn open_to_write(oid: Oid) -> Option<Self> {
@@ -40,17 +46,25 @@ impl Table {
 
     /// As [`Self::open_to_write`], but `None` at once where the lock would have to be waited for.
     pub fn try_open_to_write(oid: Oid) -> Option<Self> {
+        Self::try_open(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE)
+    }
+
+    fn try_open(oid: Oid, mode: pg_sys::LOCKMODE) -> Option<Self> {
+        let release = pg_sys::NoLock as pg_sys::LOCKMODE;
         // SAFETY: within a transaction.
         let relation = unsafe {
-            if !pg_sys::ConditionalLockRelationOid(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE) {
+            if !pg_sys::ConditionalLockRelationOid(oid, mode) {
                 return None;
             }
-            pg_sys::try_table_open(oid, pg_sys::NoLock as pg_sys::LOCKMODE)
+            pg_sys::try_table_open(oid, release)
         };
-        (!relation.is_null()).then(|| Self {
-            relation,
-            release: pg_sys::NoLock as pg_sys::LOCKMODE,
-        })
+        (!relation.is_null()).then(|| Self { relation, release })
+    }
+
+    /// Its owner.
+    pub fn owner(&self) -> Oid {
+        // SAFETY: open.
+        unsafe { (*(*self.relation).rd_rel).relowner }
     }
 
     /// PostgreSQL's handle, valid as long as this is.
@@ -122,13 +136,6 @@ impl Drop for Table {
             unsafe { pg_sys::table_close(self.relation, self.release) };
         }
     }
-}
-
-/// The owner of a table; `None` where it is gone.
-pub fn owner_of(oid: Oid) -> Option<Oid> {
-    let table = Table::open_to_read(oid)?;
-    // SAFETY: open.
-    Some(unsafe { (*(*table.relation).rd_rel).relowner })
 }
 
 /// A tuple slot; dropping it lets go of the buffer that it pins.

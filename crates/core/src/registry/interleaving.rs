@@ -164,7 +164,7 @@ impl Changer {
                 world.opened = true;
                 world.expired = false;
             },
-            outcome: Outcome::Changed,
+            outcome: Outcome::Committed,
             step: 0,
             flux: None,
             returned: |world| {
@@ -177,7 +177,7 @@ impl Changer {
     fn rolling_back() -> Box<dyn Actor> {
         Box::new(Self {
             change: |_| {},
-            outcome: Outcome::Changed,
+            outcome: Outcome::Committed,
             step: 0,
             flux: None,
             returned: |_| {},

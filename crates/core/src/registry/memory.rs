@@ -78,15 +78,17 @@ impl Layout {
         let wanted = (sessions / 256).clamp(1, Self::MAX_PARTITIONS);
         let partitions = 1 << wanted.ilog2();
         let even = sessions.div_ceil(partitions);
-        // Four standard deviations of a partition's share.
+        // Three standard deviations of a partition's share.
         let spare = if partitions == 1 {
             0
         } else {
-            4 * (even as f64).sqrt().ceil() as usize
+            3 * (even as f64).sqrt().ceil() as usize
         };
+        // A sixteenth more, so that a seventeenth of the whole is the reserve.
+        let slots_per_partition = even + spare + (even + spare).div_ceil(16);
         Self {
             partitions,
-            slots_per_partition: even + spare,
+            slots_per_partition,
         }
     }
 
@@ -99,6 +101,12 @@ impl Layout {
     pub fn bytes(&self) -> usize {
         self.partitions * size_of::<Partition>() + self.slots() * (size_of::<Slot>() + size_of::<AtomicU32>())
     }
+}
+
+/// How many of a partition's slots are kept for marks and for sessions in flux, so that these find room where all the
+/// rest is dirty.
+pub(super) fn reserve(slots_per_partition: usize) -> usize {
+    slots_per_partition / 17
 }
 
 /// The memory itself, handed in by whoever has it.
@@ -155,7 +163,9 @@ mod tests {
     #[test]
     fn there_is_room_for_the_sessions_asked_for() {
         for sessions in [1, 7, 255, 256, 511, 512, 100_000] {
-            assert!(Layout::for_sessions(sessions).slots() >= sessions);
+            let layout = Layout::for_sessions(sessions);
+            let room = layout.slots_per_partition - reserve(layout.slots_per_partition);
+            assert!(room * layout.partitions >= sessions, "{sessions}: {layout:?}");
         }
     }
 }

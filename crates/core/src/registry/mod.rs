@@ -34,7 +34,7 @@ use crate::time::Timestamp;
 use crate::verdict::{Expiry, Judgement, Request, Session, judge};
 
 pub use memory::{Layout, Memory, Partition, Slot};
-use table::{Entry, Table};
+use table::{Entry, Room, Table};
 use word::Word;
 
 /// The partitions' locks.
@@ -125,12 +125,14 @@ pub enum Flux {
     Absent,
 }
 
-/// What a committing transaction did to a session.
+/// How a transaction that changed a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The change may be any, or none.
-    Changed,
-    /// The session was closed, and that is committed.
+    /// Rolled back.
+    Aborted,
+    /// Committed; the change may be any.
+    Committed,
+    /// Committed, and the session was closed.
     Closed,
 }
 
@@ -210,7 +212,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                     Loaded::Ready
                 }
                 None if self.table.absent_flux(place.partition) > 0 => Loaded::InFlux,
-                None => match self.table.insert(place, key) {
+                None => match self.table.insert(place, key, Room::ForLoads) {
                     Some(entry) => {
                         entry.fill(row, Word::of(row.session.last_activity));
                         Loaded::Ready
@@ -275,7 +277,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                     entry.fill(row, Word::of(row.session.last_activity));
                     entry
                 }
-                None => match self.table.insert(place, key) {
+                None => match self.table.insert(place, key, Room::ForLoads) {
                     Some(entry) => {
                         entry.fill(row, Word::of(row.session.last_activity));
                         entry
@@ -294,7 +296,7 @@ impl<'m, L: Locks> Registry<'m, L> {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             let entry = self.table.find(place, key).or_else(|| {
-                let placeholder = self.table.insert(place, key)?;
+                let placeholder = self.table.insert(place, key, Room::All)?;
                 placeholder.hold_place();
                 Some(placeholder)
             });
@@ -312,8 +314,8 @@ impl<'m, L: Locks> Registry<'m, L> {
     }
 
     /// After it has committed or aborted; `flux` is `None` where it never got to [`Registry::begin_flux`]. `touch` is
-    /// the newest request that counted in that transaction. Exclusive lock.
-    pub fn end_flux(&self, key: &Key, flux: Option<Flux>, outcome: Outcome, touch: Option<Timestamp>) {
+    /// the newest request that counted in that transaction, with the row it was judged by. Exclusive lock.
+    pub fn end_flux(&self, key: &Key, flux: Option<Flux>, outcome: Outcome, touch: Option<(Row, Timestamp)>) {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             self.table.bump_generation(place.partition);
@@ -326,8 +328,15 @@ impl<'m, L: Locks> Registry<'m, L> {
                 }
                 entry.set_unverified();
                 entry.set_closed(outcome == Outcome::Closed);
-                if let Some(touch) = touch {
-                    entry.touch(touch);
+                if let Some((row, now)) = touch {
+                    // The transaction's own row, if that is what was committed: whether it is, the next load tells.
+                    if outcome == Outcome::Committed && entry.version() < row.version && !entry.is_in_flux() {
+                        entry.fill(&row, Word::of(row.session.last_activity));
+                        entry.set_unverified();
+                    }
+                    if entry.version() == row.version {
+                        entry.touch(now);
+                    }
                 }
             }
         });
@@ -348,14 +357,15 @@ impl<'m, L: Locks> Registry<'m, L> {
         }
     }
 
-    /// Marks a session that the purge found expired on its row, so that no check lets it in from here on. The newer of
-    /// row and entry counts. Exclusive lock.
+    /// Marks a session that the purge, or a check that the row answered, found expired, so that no check lets it in from
+    /// here on: also where it is in flux, for as long as its version stays. The newer of row and entry counts. Exclusive
+    /// lock.
     pub fn mark_expired(&self, key: &Key, row: &Row, params: &Params, now: Timestamp) -> Marked {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             let entry = match self.table.find(place, key) {
                 // Versions of one session only grow: a greater one than the row's means that the row is not the newest.
-                Some(entry) if entry.is_in_flux() || entry.version() > row.version => return Marked::No,
+                Some(entry) if entry.version() > row.version => return Marked::No,
                 Some(entry) if entry.version() == row.version => entry,
                 Some(entry) => {
                     entry.fill(row, Word::of(row.session.last_activity));
@@ -366,7 +376,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                     if self.table.absent_flux(place.partition) > 0 {
                         return Marked::No;
                     }
-                    let Some(entry) = self.table.insert(place, key) else {
+                    let Some(entry) = self.table.insert(place, key, Room::All) else {
                         return Marked::Full;
                     };
                     entry.fill(row, Word::of(row.session.last_activity));
@@ -466,7 +476,7 @@ impl<'m, L: Locks> Registry<'m, L> {
             if self.table.find(place, &key).is_some() {
                 return false;
             }
-            let Some(entry) = self.table.insert(place, &key) else {
+            let Some(entry) = self.table.insert(place, &key, Room::ForLoads) else {
                 return false;
             };
             entry.restore(record);
@@ -477,6 +487,11 @@ impl<'m, L: Locks> Registry<'m, L> {
     /// How many partitions there are.
     pub fn partitions(&self) -> usize {
         self.table.partitions()
+    }
+
+    /// How many slots each partition has.
+    pub fn slots_per_partition(&self) -> usize {
+        self.table.slots_per_partition()
     }
 
     /// How many entries are in use, and how many there is room for. No lock: a figure for people.

@@ -8,7 +8,7 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
 
-use super::memory::{Memory, NONE, Partition, Slot, flags};
+use super::memory::{Memory, NONE, Partition, Slot, flags, reserve};
 use super::snapshot::Record;
 use super::word::Word;
 use super::{Key, Row, Seen, Wanted, delay_of};
@@ -23,6 +23,15 @@ const CANDIDATES: usize = 8;
 pub struct Table<'m> {
     memory: Memory<'m>,
     per_partition: usize,
+}
+
+/// How much of a partition an entry may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// All but what is kept for marks and for sessions in flux.
+    ForLoads,
+    /// All.
+    All,
 }
 
 /// Where a key belongs.
@@ -77,9 +86,13 @@ impl<'m> Table<'m> {
     }
 
     /// A new entry, to be filled; `None` where there is no room.
-    pub fn insert(&self, place: Place, key: &Key) -> Option<Entry<'m>> {
+    pub fn insert(&self, place: Place, key: &Key, room: Room) -> Option<Entry<'m>> {
         let partition = self.partition(place.partition);
-        if partition.free.load(Relaxed) == NONE {
+        let most = match room {
+            Room::All => self.per_partition,
+            Room::ForLoads => self.per_partition - reserve(self.per_partition),
+        };
+        if partition.used.load(Relaxed) as usize >= most {
             self.evict(place.partition)?;
         }
         let index = partition.free.load(Relaxed);
@@ -144,6 +157,10 @@ impl<'m> Table<'m> {
             .zip(0..)
             .map(|(slot, index)| Entry { slot, index })
             .filter(|entry| entry.slot.flags.load(Relaxed) & flags::USED != 0)
+    }
+
+    pub fn slots_per_partition(&self) -> usize {
+        self.per_partition
     }
 
     pub fn partitions(&self) -> usize {
