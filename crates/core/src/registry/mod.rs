@@ -205,7 +205,15 @@ impl<'m, L: Locks> Registry<'m, L> {
             if !self.stands(place.partition, ticket) {
                 return Loaded::Stale;
             }
-            match self.table.find(place, key) {
+            let entry = match self.table.find(place, key) {
+                // What was made for a flux or a mark may lie in the room that is kept for these.
+                Some(entry) if entry.is_evictable() && self.table.is_reserve_in_use(place.partition) => {
+                    self.table.remove(place, entry);
+                    None
+                }
+                entry => entry,
+            };
+            match entry {
                 Some(entry) if entry.is_in_flux() => Loaded::InFlux,
                 Some(entry) => {
                     entry.verify(row);
@@ -373,9 +381,6 @@ impl<'m, L: Locks> Registry<'m, L> {
                     entry
                 }
                 None => {
-                    if self.table.absent_flux(place.partition) > 0 {
-                        return Marked::No;
-                    }
                     let Some(entry) = self.table.insert(place, key, Room::All) else {
                         return Marked::Full;
                     };

@@ -88,11 +88,11 @@ impl<'m> Table<'m> {
     /// A new entry, to be filled; `None` where there is no room.
     pub fn insert(&self, place: Place, key: &Key, room: Room) -> Option<Entry<'m>> {
         let partition = self.partition(place.partition);
-        let most = match room {
-            Room::All => self.per_partition,
-            Room::ForLoads => self.per_partition - reserve(self.per_partition),
+        let is_full = match room {
+            Room::All => partition.free.load(Relaxed) == NONE,
+            Room::ForLoads => partition.used.load(Relaxed) as usize >= self.room_for_loads(),
         };
-        if partition.used.load(Relaxed) as usize >= most {
+        if is_full {
             self.evict(place.partition)?;
         }
         let index = partition.free.load(Relaxed);
@@ -157,6 +157,15 @@ impl<'m> Table<'m> {
             .zip(0..)
             .map(|(slot, index)| Entry { slot, index })
             .filter(|entry| entry.slot.flags.load(Relaxed) & flags::USED != 0)
+    }
+
+    /// Whether more is in use than loads may take.
+    pub fn is_reserve_in_use(&self, partition: usize) -> bool {
+        self.partition(partition).used.load(Relaxed) as usize > self.room_for_loads()
+    }
+
+    fn room_for_loads(&self) -> usize {
+        self.per_partition - reserve(self.per_partition)
     }
 
     pub fn slots_per_partition(&self) -> usize {
@@ -360,7 +369,7 @@ impl Entry<'_> {
         }
     }
 
-    fn is_evictable(&self) -> bool {
+    pub fn is_evictable(&self) -> bool {
         let word = self.word();
         self.flags() & flags::USED != 0
             && !self.is_in_flux()

@@ -363,6 +363,21 @@ fn marks_and_fluxes_find_room_where_all_the_rest_is_dirty() {
 }
 
 #[test]
+fn logins_do_not_use_up_the_room_that_is_kept_for_marks() {
+    let owned = small(34);
+    let r = registry(&owned);
+    for n in 0..100 {
+        let flux = r.begin_flux(&key(n));
+        r.end_flux(&key(n), Some(flux), Outcome::Committed, None);
+        load(&r, &key(n), &row(1, at(0)));
+        r.check(&key(n), &params(60), Request::Counting, at(10));
+    }
+    let mark = |n| r.mark_expired(&key(n), &row(1, at(0)), &params(60), at(61));
+    assert_eq!([mark(200), mark(201)], [Marked::Yes(Expiry::Idle); 2]);
+    assert_eq!(mark(202), Marked::Full);
+}
+
+#[test]
 fn closed_is_known_until_the_entry_goes() {
     let owned = small(4);
     let r = registry(&owned);
