@@ -77,7 +77,8 @@ CREATE TABLE session_timeout.session (
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE session_timeout.session IS
     'Sessions that are open, or past a limit and not yet purged. A row inserted, changed or deleted by hand counts as '
-    'the functions'' do: at commit, for the next check.';
+    'what the functions do: at commit, for the next check. With the library preloaded, newer activity may be in memory: '
+    'see active_session.';
 COMMENT ON COLUMN session_timeout.session.digest IS 'SHA-256 of the session id''s bytes, as session_digest() makes it';
 COMMENT ON COLUMN session_timeout.session.user_name IS 'Whose session it is, as the application said at login';
 COMMENT ON COLUMN session_timeout.session.opened_at IS 'When it was opened, or last re-authenticated';
@@ -190,9 +191,11 @@ CREATE FUNCTION session_timeout.check_session(sid text, url text DEFAULT NULL) R
 COMMENT ON FUNCTION session_timeout.check_session(text, text) IS
     'Whether the session is valid for a request to this URL; the request counts as activity unless the URL is ignored. '
     'NULL or empty sid: false. NULL url: a request that counts. 22023: a sid of more than 1024 bytes. Sees the newest '
-    'commit in every isolation level. Never waits for a row; may wait for DDL on the tables. Cost: one index look-up; a '
-    'row update where activity is older than a hundredth of the delay (60 s at most); a deletion where it finds the '
-    'session expired. In a read-only transaction nothing is written.';
+    'commit in every isolation level, and never waits for a row. With the library preloaded it writes no table, whether '
+    'the transaction commits or not, takes no heavyweight lock where the session is in memory, and costs a hash and a '
+    'look into shared memory; else one index look-up, during which it may wait for DDL on the table. Without, it costs '
+    'that look-up, a row update where activity is older than a hundredth of the delay (60 s at most) and a deletion '
+    'where it finds the session expired, as part of the caller''s transaction; in a read-only one nothing is written.';
 
 CREATE FUNCTION session_timeout.session_verdict(sid text, url text DEFAULT NULL) RETURNS session_timeout.verdict
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ist_session_verdict';

@@ -42,8 +42,10 @@ pub const MOST: usize = 256;
 pub enum Change {
     /// It was opened, moved, or its row changed.
     Written,
-    /// It was closed or expired: its row is gone.
-    Ended,
+    /// It was closed: its row is gone.
+    Closed,
+    /// It was found expired: its row is gone.
+    Expired,
 }
 
 #[derive(Default)]
@@ -219,15 +221,18 @@ fn end(committed: bool) {
             return;
         }
         if let Some(shared) = shared::get() {
+            // A request that was judged by parameters which were rolled back has not counted.
+            let touches_count = committed || !changes.parameters;
             for changed in &mut changes.sessions {
+                let touch = changed.touch.filter(|_| touches_count);
                 let outcome = match changed.change {
                     _ if !committed => Outcome::Aborted,
-                    Change::Written => Outcome::Committed,
-                    Change::Ended => Outcome::Closed,
+                    Change::Written | Change::Expired => Outcome::Committed,
+                    Change::Closed => Outcome::Closed,
                 };
                 shared
                     .registry
-                    .end_flux(&changed.key, changed.flux.take(), outcome, changed.touch);
+                    .end_flux(&changed.key, changed.flux.take(), outcome, touch);
             }
             let database = database::mine(shared);
             if let Some(database) = database

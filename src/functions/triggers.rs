@@ -95,7 +95,7 @@ fn session_after_delete(call: Call) -> Answer {
         let known = Known::of(&objects, &digest, &row_of(&old));
         let kind = known.mark.map_or(Kind::Closed, Kind::from);
         ending::tell(&objects, kind, digest, old.user_name(), known.session.last_activity)?;
-        transaction::session_changed(&objects, &digest, Change::Ended);
+        transaction::session_changed(&objects, &digest, Change::Closed);
     }
     Ok(Some(Datum::from(0_usize)))
 }

@@ -11,7 +11,7 @@
 //!
 //! After a failed pass it waits, each time twice as long, five minutes at most.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -29,6 +29,7 @@ const LONGEST_BACKOFF: i64 = 300_000_000;
 
 /// A worker that was started, until it is known to have ended.
 struct Started {
+    at: i64,
     database: Oid,
     handle: *mut pg_sys::BackgroundWorkerHandle,
 }
@@ -101,7 +102,14 @@ fn look_at_databases(shared: &'static Shared) {
     }
     for (oid, connectable) in present {
         if connectable {
-            database::enter(shared, oid);
+            if let Some(database) = database::enter(shared, oid) {
+                let _ = database
+                    .not_before
+                    .compare_exchange(i64::MAX, i64::MIN, AcqRel, Acquire);
+            }
+        } else if let Some(known) = shared.databases.iter().find(|known| known.oid() == oid) {
+            // Until it takes connections again.
+            known.not_before.store(i64::MAX, Release);
         }
     }
 }
@@ -157,6 +165,7 @@ fn start_what_is_due(shared: &'static Shared, started: &mut Vec<Started>, now: i
         }
         match start_worker(database.oid()) {
             Some(handle) => started.push(Started {
+                at: now,
                 database: database.oid(),
                 handle,
             }),
@@ -232,9 +241,11 @@ fn is_running(started: &Started) -> bool {
             if let Some(shared) = shared::get()
                 && let Some(database) = shared.databases.iter().find(|one| one.oid() == started.database)
             {
-                // One that could not even connect has not written this itself.
                 database.worker.store(0, Release);
-                database.last_pass.fetch_max(clock::now().micros(), Release);
+                // One that could not even connect has written neither.
+                if database.last_pass.fetch_max(clock::now().micros(), AcqRel) < started.at {
+                    database.failures.fetch_add(1, AcqRel);
+                }
             }
         }
         running

@@ -102,7 +102,7 @@ pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<
                 if known.mark.is_none() && row.user_name_bytes() == Some(user_name.1) {
                     writer.delete(&row)?;
                     batch.add(digest, row.user_name(), known.session.last_activity);
-                    transaction::session_changed(&objects, &digest, Change::Ended);
+                    transaction::session_changed(&objects, &digest, Change::Closed);
                 }
                 Ok(())
             })?;
@@ -150,7 +150,7 @@ pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
         *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(known.session.last_activity));
         *slot_of(values, column::VERSION) = Some(version.into());
     })?;
-    transaction::session_changed(&objects, old, Change::Ended);
+    transaction::session_changed(&objects, old, Change::Closed);
     transaction::session_changed(&objects, new, Change::Written);
     store::make_visible();
     Ok(true)

@@ -125,7 +125,7 @@ impl Check<'_> {
     /// is told, and the touch follows at its end.
     fn own(&self, change: Option<Change>) -> Answered {
         let Some(row) = self.read() else {
-            let status = if change == Some(Change::Ended) {
+            let status = if change == Some(Change::Closed) {
                 Status::Closed
             } else {
                 Status::Unknown

@@ -132,7 +132,11 @@ fn remove(
 ) -> Result<(), Error> {
     writer.delete(row)?;
     ending::tell(objects, kind, *digest, row.user_name(), known.session.last_activity)?;
-    transaction::session_changed(objects, digest, Change::Ended);
+    let change = match kind {
+        Kind::IdleExpired | Kind::AbsoluteExpired => Change::Expired,
+        Kind::Closed | Kind::Revoked => Change::Closed,
+    };
+    transaction::session_changed(objects, digest, change);
     store::make_visible();
     Ok(())
 }

@@ -55,7 +55,7 @@ pub fn purge() -> Result<usize, Error> {
                 Expiry::Absolute => &mut absolute,
             };
             batch.add(digest, row.user_name(), known.session.last_activity);
-            transaction::session_changed(&objects, &digest, Change::Ended);
+            transaction::session_changed(&objects, &digest, Change::Expired);
             Ok(())
         })?;
     }

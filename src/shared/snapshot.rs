@@ -24,16 +24,13 @@ const DIRECTORY: &str = "pg_stat";
 /// In the postmaster, when it has made the shared memory: takes in what the last shutdown left, and sees to it that this
 /// one leaves something.
 pub fn start(shared: &Shared) {
-    // SAFETY: plain reads of the process's state; the callback is for the postmaster's own exit, and runs once.
+    // SAFETY: plain reads of the process's state. The postmaster empties the list of callbacks when it restarts after a
+    // crash, and comes here again.
     unsafe {
         if pg_sys::IsUnderPostmaster || !pg_sys::IsPostmasterEnvironment {
             return;
         }
-        static mut REGISTERED: bool = false;
-        if !REGISTERED {
-            REGISTERED = true;
-            pg_sys::on_shmem_exit(Some(on_exit), Datum::from(0_usize));
-        }
+        pg_sys::on_shmem_exit(Some(on_exit), Datum::from(0_usize));
     }
     match take_in(shared) {
         Ok(None) => {}

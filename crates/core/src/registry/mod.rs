@@ -285,7 +285,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                     entry.fill(row, Word::of(row.session.last_activity));
                     entry
                 }
-                None => match self.table.insert(place, key, Room::ForLoads) {
+                None => match self.table.insert(place, key, Room::AtAnyCost) {
                     Some(entry) => {
                         entry.fill(row, Word::of(row.session.last_activity));
                         entry

@@ -32,6 +32,8 @@ pub enum Room {
     ForLoads,
     /// All.
     All,
+    /// All that loads may take, at the cost of whatever is least missed: on a standby, where nothing is ever written down.
+    AtAnyCost,
 }
 
 /// Where a key belongs.
@@ -90,10 +92,10 @@ impl<'m> Table<'m> {
         let partition = self.partition(place.partition);
         let is_full = match room {
             Room::All => partition.free.load(Relaxed) == NONE,
-            Room::ForLoads => partition.used.load(Relaxed) as usize >= self.room_for_loads(),
+            Room::ForLoads | Room::AtAnyCost => partition.used.load(Relaxed) as usize >= self.room_for_loads(),
         };
         if is_full {
-            self.evict(place.partition)?;
+            self.evict(place.partition, room)?;
         }
         let index = partition.free.load(Relaxed);
         let entry = self.entry(place.partition, index);
@@ -135,13 +137,13 @@ impl<'m> Table<'m> {
     }
 
     /// Frees the one of a few evictable entries that was used longest ago.
-    fn evict(&self, partition: usize) -> Option<()> {
+    fn evict(&self, partition: usize, room: Room) -> Option<()> {
         let hand = &self.partition(partition).hand;
         let start = hand.load(Relaxed) as usize;
         let victim = (0..self.per_partition)
             .map(|step| ((start + step) % self.per_partition) as u32)
             .map(|index| self.entry(partition, index))
-            .filter(Entry::is_evictable)
+            .filter(|entry| entry.is_evictable() || room == Room::AtAnyCost && entry.is_idle())
             .take(CANDIDATES)
             .min_by_key(|entry| entry.word().activity())?;
         hand.store(victim.index + 1, Relaxed);
@@ -369,12 +371,14 @@ impl Entry<'_> {
         }
     }
 
+    /// Whether it is in use, and no transaction is committing a change of it.
+    fn is_idle(&self) -> bool {
+        self.flags() & flags::USED != 0 && !self.is_in_flux()
+    }
+
     pub fn is_evictable(&self) -> bool {
         let word = self.word();
-        self.flags() & flags::USED != 0
-            && !self.is_in_flux()
-            && word.mark().is_none()
-            && (self.was_clean(word) || self.is_closed())
+        self.is_idle() && word.mark().is_none() && (self.was_clean(word) || self.is_closed())
     }
 
     fn is_of(&self, key: &Key) -> bool {

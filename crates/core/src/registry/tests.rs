@@ -561,6 +561,18 @@ fn a_standby_remembers_activity_but_never_answers_from_it() {
     assert_eq!(r.look(&key(1), 2), Some((at(6), None)));
 }
 
+/// Nothing is written down there, so that everything stays dirty: the newest activity is kept.
+#[test]
+fn a_standbys_registry_forgets_what_was_used_longest_ago() {
+    let owned = small(4);
+    let r = registry(&owned);
+    for n in 0..20 {
+        assert!(r.remember(&key(n), &row(1, at(0)), at(i64::from(n) + 1)));
+    }
+    assert_eq!(r.look(&key(19), 1), Some((at(20), None)));
+    assert_eq!(r.look(&key(0), 1), None);
+}
+
 /// Many sessions come and go in a table that is too small for them: chains, free lists and eviction stay whole.
 #[test]
 fn the_table_stays_whole_under_churn() {
