@@ -13,6 +13,7 @@
 //! told leaves an entry of a row that is gone or newer: the next look at it says so.
 
 use std::cell::Cell;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use pgrx::pg_sys::{self, Oid};
@@ -152,29 +153,37 @@ impl Pass {
         key_of(&self.objects, digest)
     }
 
-    /// Calls `work` with batches of the registry's entries, from one partition after another: whether it came to the end.
-    fn batches(&self, wanted: Wanted, mut work: impl FnMut(&[Seen]) -> Result<(), Error>) -> Result<bool, Error> {
+    /// Calls `work` with batches of the registry's entries, from one partition after another: whether it came round. It
+    /// begins where it ended last, as `from` says, so that all have their turn however little time there is.
+    fn batches(
+        &self,
+        wanted: Wanted,
+        from: &AtomicU32,
+        mut work: impl FnMut(&[Seen]) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
         let registry = &self.shared.registry;
         let (database, table) = (self.database.oid().into(), self.objects.session.into());
+        let partitions = registry.partitions();
+        let first = from.load(Relaxed) as usize;
         let mut batch: Vec<Seen> = Vec::with_capacity(BATCH);
-        let (mut partition, mut previous) = (0, None);
-        while partition < registry.partitions() {
+        let (mut done, mut previous) = (0, None);
+        while done < partitions {
+            let partition = (first + done) % partitions;
             let before = batch.len();
-            if registry.collect(partition, database, table, wanted, &mut batch) {
-                // The batch is full. What is left of this partition comes when it is looked at again: what was worked on
-                // is then no longer wanted. Where a whole batch was all its own and none of it went away, go on.
-                let is_stuck = before == 0 && previous == batch.first().map(|seen| seen.digest);
-                previous = batch.first().map(|seen| seen.digest);
-                work(&batch)?;
-                batch.clear();
-                if self.is_over() {
-                    return Ok(false);
-                }
-                if is_stuck {
-                    partition += 1;
-                }
-            } else {
-                partition += 1;
+            if !registry.collect(partition, database, table, wanted, &mut batch) {
+                done += 1;
+                continue;
+            }
+            // The batch is full. What is left of this partition comes when it is looked at again: what was worked on is
+            // then no longer wanted. Where a whole batch was all its own and none of it went away, go on.
+            let is_stuck = before == 0 && previous == batch.first().map(|seen| seen.digest);
+            previous = batch.first().map(|seen| seen.digest);
+            work(&batch)?;
+            batch.clear();
+            done += usize::from(is_stuck);
+            if self.is_over() {
+                from.store(partition as u32, Relaxed);
+                return Ok(false);
             }
         }
         if !batch.is_empty() {
@@ -184,7 +193,7 @@ impl Pass {
     }
 
     fn expire_marked(&self) -> Result<bool, Error> {
-        self.batches(Wanted::Marked, |batch| {
+        self.batches(Wanted::Marked, &self.database.expire_from, |batch| {
             let mut gone: Vec<(Digest, i64)> = Vec::with_capacity(batch.len());
             let expired = in_transaction(Some(self.owner), || {
                 let Some(mut ender) = Ender::open(&self.objects)? else {
@@ -207,7 +216,7 @@ impl Pass {
     }
 
     fn flush(&self) -> Result<bool, Error> {
-        self.batches(Wanted::Dirty, |batch| {
+        self.batches(Wanted::Dirty, &self.database.flush_from, |batch| {
             let mut gone: Vec<(Digest, i64)> = Vec::new();
             let mut written: Vec<Seen> = Vec::with_capacity(batch.len());
             in_transaction(Some(self.owner), || {

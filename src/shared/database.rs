@@ -88,6 +88,10 @@ pub struct Database {
     pub flush: Schedule,
     /// When and how often expired sessions are looked for.
     pub purge: Schedule,
+    /// The registry's partition where looking for marks goes on.
+    pub expire_from: AtomicU32,
+    /// The registry's partition where the flush goes on.
+    pub flush_from: AtomicU32,
     /// The heap page where the purge goes on.
     pub purge_from: AtomicU32,
     /// Passes that failed, since the last that did not.
@@ -172,6 +176,8 @@ impl Database {
             &self.dirty,
             &self.urgent,
             &self.full,
+            &self.expire_from,
+            &self.flush_from,
             &self.purge_from,
             &self.failures,
             &self.last_error,

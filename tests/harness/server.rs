@@ -65,6 +65,8 @@ pub(crate) fn unique_name(hint: &str) -> String {
 /// How a server is told to stop, as pg_ctl's modes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
+    /// Connections are waited for, then a shutdown checkpoint is written.
+    Smart,
     /// Connections are ended, then a shutdown checkpoint is written.
     Fast,
     /// No checkpoint: the next start recovers, as after a crash.
@@ -93,24 +95,13 @@ impl ServerBuilder {
 
     /// Initializes and starts it. Panics, with the log, where that fails.
     pub fn start(self) -> Server {
-        let bindir = bindir();
-        let user = ServerUser::current();
-        let directory = make_directory(user.as_ref());
-        let guard = Guard::start(&directory);
-        let server = Server {
-            bindir,
-            user,
-            directory,
-            postmaster: Mutex::new(None),
-            _guard: guard,
-        };
+        let server = Server::in_new_directory();
 
         let mut initdb = server.command_as_server("initdb");
         initdb.arg("-D").arg(server.data_directory());
         run(initdb.args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]));
 
-        let sockets = setting_line("unix_socket_directories", &server.directory.display().to_string());
-        server.append_settings(&sockets);
+        server.append_socket();
         server.append_settings(SETTINGS);
         if !self.durable {
             server.append_settings(SETTINGS_WITHOUT_DURABILITY);
@@ -135,6 +126,35 @@ impl Server {
     /// A server with settings of its own. Tests that need none use [`shared`].
     pub fn builder() -> ServerBuilder {
         ServerBuilder::default()
+    }
+
+    /// A hot standby of this server, with its settings, that follows it over its socket.
+    pub fn standby(&self) -> Server {
+        let standby = Self::in_new_directory();
+        let mut backup = self.command_as_server("pg_basebackup");
+        backup.arg("-D").arg(standby.data_directory());
+        run(backup.args(["-R", "-X", "stream", "-c", "fast", "--no-sync"]));
+        standby.append_socket();
+        standby.start();
+        standby
+    }
+
+    fn in_new_directory() -> Self {
+        let user = ServerUser::current();
+        let directory = make_directory(user.as_ref());
+        let guard = Guard::start(&directory);
+        Self {
+            bindir: bindir(),
+            user,
+            directory,
+            postmaster: Mutex::new(None),
+            _guard: guard,
+        }
+    }
+
+    fn append_socket(&self) {
+        let sockets = setting_line("unix_socket_directories", &self.directory.display().to_string());
+        self.append_settings(&sockets);
     }
 
     /// A database of its own for a test, with the extension.
@@ -255,6 +275,7 @@ impl Server {
     /// Stops it and waits until it has ended.
     pub fn stop(&self, how: Shutdown) {
         self.end(match how {
+            Shutdown::Smart => "TERM",
             Shutdown::Fast => "INT",
             Shutdown::Immediate => "QUIT",
         });

@@ -11,6 +11,7 @@ mod events;
 mod ignored_urls;
 mod interface;
 mod lifecycle;
+mod live;
 mod log;
 mod parameters;
 mod privileges;

@@ -1,0 +1,428 @@
+//! Many databases: dropped, renamed and copied under the worker, new, closed, failing, and more than there are workers
+//! for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use session_timeout_tests::chrono::{DateTime, Utc};
+use session_timeout_tests::postgres::{Client, NoTls};
+use session_timeout_tests::{Server, eventually, param};
+
+use super::cluster::{
+    Book, Load, SOON, assert_kept, assert_no_process_broke, catch_worker, check_many, live, open_many, size,
+};
+use crate::support::SessionCalls;
+
+/// Sessions that keep workers busy for several passes.
+const MANY: usize = 30_000;
+
+#[track_caller]
+fn connect(server: &Server, database: &str) -> Client {
+    server.config(database).connect(NoTls).expect("a connection")
+}
+
+/// A database with many sessions that are not limited yet.
+fn make_template(server: &Server) -> String {
+    server.execute("CREATE DATABASE full_of_sessions");
+    let mut client = connect(server, "full_of_sessions");
+    client.run("CREATE EXTENSION inactive_session_timeout");
+    client.set_param(param::DELAY, Some("0"));
+    open_many(&mut client, "idle", MANY);
+    client.run("UPDATE session_timeout.session SET last_activity = clock_timestamp() - interval '3 hours'");
+    open_many(&mut client, "active", 1000);
+    "full_of_sessions".to_owned()
+}
+
+/// A copy of it in which most sessions have expired, and the others are to be flushed.
+fn make_busy(server: &Server, template: &str, name: &str) {
+    server.execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"));
+    let mut client = connect(server, name);
+    client.set_param(param::DELAY, Some("7200"));
+    assert_eq!(check_many(&mut client, "active", 1000), 1000);
+}
+
+fn entries(client: &mut Client) -> i64 {
+    client.value("SELECT entries FROM session_timeout.stat_session_timeout", &[])
+}
+
+#[test]
+fn databases_are_dropped_renamed_and_copied_under_the_worker() {
+    let server = live().setting("autovacuum", "off").start();
+    let other = server.database("other");
+    let template = make_template(&server);
+    let load = Load::start(&other.config(), "load", 2, Book::default());
+    let mut admin = server.connect();
+    for round in 0..size(5, 20) {
+        // Each in the midst of a purge.
+        let [renamed, copied, dropped] = ["renamed", "copied", "dropped"].map(|what| format!("{what}_{round}"));
+        make_busy(&server, &template, &renamed);
+        catch_worker(&mut admin, &renamed);
+        admin.run(&format!("ALTER DATABASE {renamed} RENAME TO {renamed}_now"));
+        make_busy(&server, &template, &copied);
+        catch_worker(&mut admin, &copied);
+        admin.run(&format!("CREATE DATABASE {copied}_now TEMPLATE {copied}"));
+        make_busy(&server, &template, &dropped);
+        catch_worker(&mut admin, &dropped);
+        admin.run(&format!("DROP DATABASE {dropped}"));
+        for left in [format!("{renamed}_now"), format!("{copied}_now"), copied] {
+            admin.run(&format!("DROP DATABASE {left}"));
+        }
+    }
+    let mut book = load.end(true);
+    assert_kept(&mut other.connect(), &mut book, Utc::now());
+    assert_no_process_broke(&server);
+}
+
+#[test]
+fn nothing_of_a_dropped_database_stays_in_memory() {
+    let server = live().start();
+    let observing = server.database("observing");
+    let mut observer = observing.connect();
+    for round in 0..size(2, 20) {
+        // Of the same name, in which nothing of the old is found.
+        server.execute("CREATE DATABASE again");
+        let mut client = connect(&server, "again");
+        client.run("CREATE EXTENSION inactive_session_timeout");
+        assert_eq!(check_many(&mut client, "sid", 500), 0, "sessions of a dropped database");
+        let before: i64 = client.value(
+            "SELECT coalesce(sum(flushed + expired + purged), 0)::bigint FROM session_timeout.stat_worker \
+             WHERE datname = current_database()",
+            &[],
+        );
+        assert_eq!(before, 0, "what was done in a dropped database");
+        open_many(&mut client, "sid", 500);
+        assert_eq!(check_many(&mut client, "sid", 500), 500);
+        // Some of them marked.
+        client.run(&format!(
+            "UPDATE session_timeout.session SET last_activity = '2020-01-01' \
+             WHERE digest IN (SELECT session_timeout.session_digest('sid-' || n) FROM generate_series(1, 100) AS n); \
+             SELECT count(session_timeout.check_session('sid-' || n)) FROM generate_series(1, {}) AS n",
+            100 + round
+        ));
+        drop(client);
+        server.execute("DROP DATABASE again");
+        eventually("its sessions are forgotten", SOON, || entries(&mut observer) == 0);
+        let shown: i64 = observer.value(
+            "SELECT count(*) FROM session_timeout.stat_worker WHERE datname IS NULL OR datname = 'again'",
+            &[],
+        );
+        assert_eq!(shown, 0);
+    }
+}
+
+/// Looks at the workers as often as it can.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Watched>,
+}
+
+#[derive(Default)]
+struct Watched {
+    most_at_once: usize,
+    longest: HashMap<String, f64>,
+}
+
+impl Watch {
+    fn start(server: &Server) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut client = server.connect();
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let mut watched = Watched::default();
+            let sql = "SELECT coalesce(datname, ''), \
+                              extract(epoch FROM clock_timestamp() - backend_start)::float8 \
+                       FROM pg_stat_activity WHERE backend_type = 'session_timeout worker'";
+            let statement = client.prepare(sql).expect("prepare");
+            while !stopped.load(Ordering::Relaxed) {
+                let rows = client.query(&statement, &[]).expect("pg_stat_activity");
+                watched.most_at_once = watched.most_at_once.max(rows.len());
+                for row in rows {
+                    let longest = watched.longest.entry(row.get(0)).or_insert(0.0);
+                    *longest = row.get::<_, f64>(1).max(*longest);
+                }
+                thread::sleep(Duration::from_millis(3));
+            }
+            watched
+        });
+        Self { stop, thread }
+    }
+
+    fn end(self) -> Watched {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the watch")
+    }
+}
+
+/// Transactions of each database so far: those of workers, as nothing else comes there.
+fn transactions(server: &Server, pattern: &str) -> Vec<(String, i64)> {
+    let sql = "SELECT datname::text, xact_commit + xact_rollback FROM pg_stat_database WHERE datname ~ $1 ORDER BY 1";
+    let rows = server.connect().query(sql, &[&pattern]).expect("pg_stat_database");
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+#[test]
+fn many_databases_are_served_in_their_time_by_a_few_workers() {
+    let server = live()
+        .setting("autovacuum", "off")
+        .setting("session_timeout.max_sessions", "150000")
+        .start();
+    let databases = size(12, 50);
+    let watch = Watch::start(&server);
+    let mut with = Vec::new();
+    let mut without = Vec::new();
+    for n in 0..databases {
+        if n % 2 == 0 {
+            let database = server.database("served");
+            database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
+            with.push(database);
+        } else {
+            without.push(server.database_builder("without").without_extension().create());
+        }
+    }
+    for _ in 0..2 {
+        let begun: DateTime<Utc> = Utc::now();
+        for database in &with {
+            let mut client = database.connect();
+            client.run("DELETE FROM session_timeout.session; DELETE FROM session_timeout.session_event");
+            open_many(&mut client, "active", 3000);
+            open_many(&mut client, "idle", 10);
+            client.run(
+                "UPDATE session_timeout.session SET last_activity = '2020-01-01' \
+                 WHERE digest IN (SELECT session_timeout.session_digest('idle-' || n) FROM generate_series(1, 10) AS n)",
+            );
+            assert_eq!(check_many(&mut client, "active", 3000), 3000);
+        }
+        let checked = Instant::now();
+        for database in &with {
+            let mut client = database.connect();
+            eventually("its sessions are flushed and purged", SOON, || {
+                let row = client
+                    .query_one(
+                        "SELECT count(*) FILTER (WHERE last_activity >= $1 AND last_activity > opened_at), count(*), \
+                                (SELECT count(*) FROM session_timeout.session_event WHERE kind = 'idle_expired') \
+                         FROM session_timeout.session",
+                        &[&begun],
+                    )
+                    .expect("sessions");
+                (0..3).map(|n| row.get::<_, i64>(n)).eq([3000, 3000, 10])
+            });
+        }
+        let took = checked.elapsed();
+        assert!(took < Duration::from_secs(30), "{} databases took {took:?}", with.len());
+    }
+    // The statistics come a little later.
+    let mut seen = transactions(&server, "^without");
+    eventually("databases without the extension are left alone", SOON, || {
+        thread::sleep(Duration::from_millis(1500));
+        let before = std::mem::replace(&mut seen, transactions(&server, "^without"));
+        before == seen
+    });
+    let watched = watch.end();
+    assert!(watched.most_at_once <= 2, "{} workers at once", watched.most_at_once);
+    let watch = Watch::start(&server);
+    let mut client = with[0].connect();
+    let end = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < end {
+        check_many(&mut client, "active", 20);
+    }
+    let watched = watch.end();
+    assert!(
+        !watched.longest.keys().any(|name| name.starts_with("without")),
+        "{:?}",
+        watched.longest
+    );
+    assert_eq!(
+        seen,
+        transactions(&server, "^without"),
+        "a worker came to a database without the extension"
+    );
+    assert_no_process_broke(&server);
+}
+
+#[test]
+fn a_database_is_served_soon_after_its_extension_is_created() {
+    let server = live().setting("autovacuum", "off").start();
+    let late = server.database_builder("late").without_extension().create();
+    // A worker has looked, and found nothing.
+    eventually("a worker has come by", SOON, || {
+        transactions(&server, "^late").iter().any(|(_, number)| *number > 0)
+    });
+    let mut client = late.connect();
+    client.run("CREATE EXTENSION inactive_session_timeout");
+    open_many(&mut client, "idle", 10);
+    client.run("UPDATE session_timeout.session SET last_activity = '2020-01-01'");
+    client.set_param(param::PURGE_INTERVAL, Some("1"));
+    let created = Instant::now();
+    eventually("its sessions are purged", SOON, || {
+        client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == 10
+    });
+    assert!(created.elapsed() < Duration::from_secs(15), "{:?}", created.elapsed());
+    // Dropped, it is left alone.
+    client.run("DROP EXTENSION inactive_session_timeout");
+    drop(client);
+    let mut seen = transactions(&server, "^late");
+    eventually("it is left alone", SOON, || {
+        thread::sleep(Duration::from_secs(2));
+        let before = std::mem::replace(&mut seen, transactions(&server, "^late"));
+        before == seen
+    });
+}
+
+#[test]
+fn a_database_that_allows_no_connections_is_left_alone_and_served_when_it_does() {
+    let server = live().start();
+    let closed = server.database("closed");
+    closed.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
+    let mut client = closed.connect();
+    open_many(&mut client, "idle", 10);
+    client.run("UPDATE session_timeout.session SET last_activity = clock_timestamp() - interval '7198 s'");
+    server.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", closed.name()));
+    let begun = server.log().len();
+    // Long enough for several passes.
+    thread::sleep(Duration::from_secs(6));
+    let log = server.log();
+    let refused: Vec<&str> = log[begun..]
+        .lines()
+        .filter(|line| line.contains("not currently accepting"))
+        .collect();
+    // One may have been on its way.
+    assert!(refused.len() <= 1, "{} attempts: {}", refused.len(), refused[0]);
+    server.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", closed.name()));
+    eventually("it is served again", SOON, || {
+        client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == 10
+    });
+}
+
+#[test]
+fn a_failing_database_is_tried_less_and_less_often_and_the_others_are_served() {
+    let server = live().start();
+    let failing = server.database("failing");
+    let healthy = server.database("healthy");
+    for database in [&failing, &healthy] {
+        database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
+    }
+    let mut client = failing.connect();
+    // No event can be written.
+    let sequence: String = client.value(
+        "SELECT pg_get_serial_sequence('session_timeout.session_event', 'id')",
+        &[],
+    );
+    client.run(&format!(
+        "SELECT setval('{sequence}', 10); ALTER SEQUENCE {sequence} MAXVALUE 10"
+    ));
+    open_many(&mut client, "idle", 10);
+    client.run("UPDATE session_timeout.session SET last_activity = '2020-01-01'");
+    let begun = Instant::now();
+    let mut others = healthy.connect();
+    let failures = |client: &mut Client| -> (i64, Option<String>) {
+        let sql = "SELECT failures, last_error FROM session_timeout.stat_worker WHERE datname = current_database()";
+        let row = client.query_one(sql, &[]).expect("stat_worker");
+        (row.get(0), row.get(1))
+    };
+    for n in 0..size(3, 6) {
+        open_many(&mut others, &format!("idle-{n}"), 10);
+        others.run("UPDATE session_timeout.session SET last_activity = '2020-01-01'");
+        eventually("the healthy one is served", SOON, || {
+            others.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == 10 * (n as i64 + 1)
+        });
+        eventually("the failing one is tried again", SOON, || {
+            failures(&mut client).0 > n as i64
+        });
+    }
+    let (failed, code) = failures(&mut client);
+    assert_eq!(code.as_deref(), Some("2200H"));
+    // After 1, 2, 4, … seconds.
+    let most = (begun.elapsed().as_secs() + 2).ilog2() + 2;
+    assert!(failed <= i64::from(most), "{failed} attempts in {:?}", begun.elapsed());
+    assert_eq!(
+        server.log().matches("session maintenance failed").count(),
+        1,
+        "it is said once"
+    );
+    assert!(
+        (1..=10).all(|n| !client.check(&format!("idle-{n}"))),
+        "expired sessions validate"
+    );
+
+    client.run(&format!("ALTER SEQUENCE {sequence} NO MAXVALUE"));
+    eventually("it is served again", Duration::from_secs(100), || {
+        client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == 10
+    });
+    eventually("its failures are over", SOON, || failures(&mut client).0 == 0);
+    assert_no_process_broke(&server);
+}
+
+#[test]
+fn where_no_worker_process_is_free_maintenance_waits_and_says_so_once() {
+    // One for the launcher, one for that of logical replication, and one that a query takes.
+    let server = live()
+        .setting("max_worker_processes", "3")
+        .setting("max_parallel_workers", "3")
+        .start();
+    let database = server.database("waiting");
+    database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
+    let mut client = database.connect();
+    let mut taker = server.connect();
+    taker.run(
+        "SELECT set_config(name, 'on', false) FROM pg_settings \
+         WHERE name IN ('force_parallel_mode', 'debug_parallel_query')",
+    );
+    let mut observer = server.connect();
+    let parallel = |observer: &mut Client| -> i64 {
+        observer.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'",
+            &[],
+        )
+    };
+    let cancel = taker.cancel_token();
+    let begun = server.log().len();
+    let enough = Arc::new(AtomicBool::new(false));
+    let is_enough = enough.clone();
+    let taken = thread::spawn(move || {
+        while !is_enough.load(Ordering::Relaxed) {
+            let _ = taker.query_one("SELECT pg_sleep(100)", &[]);
+        }
+    });
+    eventually("the process is taken", SOON, || {
+        // Where a worker of ours has it at the moment, the query does without.
+        let end = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < end {
+            if parallel(&mut observer) > 0 {
+                return true;
+            }
+        }
+        cancel.cancel_query(NoTls).expect("cancel");
+        false
+    });
+    open_many(&mut client, "idle", 10);
+    client.run("UPDATE session_timeout.session SET last_activity = '2020-01-01'");
+    open_many(&mut client, "active", 10);
+    let refused = |client: &mut Client| -> i64 {
+        client.value(
+            "SELECT coalesce(max(workers_refused), 0) FROM session_timeout.stat_worker",
+            &[],
+        )
+    };
+    eventually("stat_worker shows that it waits", SOON, || refused(&mut client) >= 3);
+    assert_eq!(check_many(&mut client, "active", 10), 10);
+    assert_eq!(check_many(&mut client, "idle", 10), 0);
+    assert_eq!(
+        client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]),
+        0
+    );
+    let said = server.log()[begun..]
+        .matches("no background worker slot is free")
+        .count();
+    assert_eq!(said, 1, "it is said {said} times");
+
+    enough.store(true, Ordering::Relaxed);
+    cancel.cancel_query(NoTls).expect("cancel");
+    taken.join().expect("the query");
+    eventually("it goes on as soon as there is one", SOON, || {
+        client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == 10
+    });
+    eventually("it no longer waits", SOON, || refused(&mut client) == 0);
+}

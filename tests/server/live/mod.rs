@@ -1,0 +1,15 @@
+//! The live path: the library preloaded, sessions answered from memory, rows kept by the launcher and its workers.
+
+mod cluster;
+mod support;
+
+mod crash;
+mod databases;
+mod pooler;
+mod registry;
+mod restart;
+mod rules;
+mod standby;
+mod transactions;
+mod volume;
+mod worker;

@@ -1,0 +1,460 @@
+//! The registry when it is full, its figures, and what the views show of it.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use session_timeout_tests::postgres::Client;
+use session_timeout_tests::{Database, Server, error_of, eventually, param};
+
+use super::support::{
+    QUICK, QUIET, alone, and, database, database_of, live, open_expired, preloaded, wait_until_gone, wait_until_idle,
+};
+use crate::support::{SessionCalls, new_sid};
+use crate::support2::{InFlight, SOON};
+
+/// A server whose registry holds a hundred sessions, and where a commit that asks for a standby waits for ever: one test
+/// at a time.
+fn small() -> MutexGuard<'static, Server> {
+    static SMALL: OnceLock<Mutex<Server>> = OnceLock::new();
+    let start = || {
+        preloaded()
+            .setting("session_timeout.max_sessions", "100")
+            .setting("synchronous_standby_names", "nobody")
+            .setting("synchronous_commit", "local")
+            .start()
+    };
+    let server = SMALL.get_or_init(|| Mutex::new(start()));
+    server.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn figure(client: &mut Client, name: &str) -> i64 {
+    client.value(&format!("SELECT {name} FROM session_timeout.stat_session_timeout"), &[])
+}
+
+fn open_many(client: &mut Client, count: usize) -> Vec<String> {
+    let sids: Vec<String> = (0..count).map(|_| new_sid()).collect();
+    client.run("BEGIN");
+    for sid in &sids {
+        client.open_as(sid, "many");
+    }
+    client.run("COMMIT");
+    sids
+}
+
+#[test]
+fn sessions_beyond_the_registry_are_answered_right() {
+    let server = small();
+    let database = database_of(&server, "beyond", &QUICK);
+    let (mut client, mut other) = (database.connect(), database.connect());
+    let sids = open_many(&mut client, 500);
+    for sid in &sids {
+        assert!(other.check(sid));
+    }
+    for sid in sids.iter().step_by(2) {
+        assert!(client.close_sid(sid));
+    }
+    for (n, sid) in sids.iter().enumerate() {
+        assert_eq!(other.check(sid), n % 2 == 1);
+    }
+    for sid in sids.iter().skip(1).step_by(4) {
+        client.has_been_idle(sid, "3 hours");
+        assert_eq!(other.verdict(sid).status, "idle_expired");
+    }
+    assert!(figure(&mut client, "entries") <= figure(&mut client, "capacity"));
+}
+
+#[test]
+fn eviction_loses_no_activity_but_what_is_counted() {
+    let server = small();
+    let database = database_of(&server, "evicted", &QUICK);
+    let mut client = database.connect();
+    // The launcher may still have to forget the database of another test.
+    eventually("the registry is empty", SOON, || figure(&mut client, "entries") == 0);
+    let sids = open_many(&mut client, 1000);
+    let lost_before = figure(&mut client, "lost_touches");
+    let full_before = figure(&mut client, "registry_full");
+    let mut touched = Vec::new();
+    for sid in &sids {
+        let verdict = client.verdict(sid);
+        assert_eq!(verdict.status, "active");
+        touched.push(verdict.last_activity.expect("an activity"));
+    }
+    let lost = figure(&mut client, "lost_touches") - lost_before;
+    assert!(figure(&mut client, "registry_full") > full_before);
+    assert!(lost > 0 && lost < 1000, "{lost}");
+    // What is in memory is written within a flush interval: as many rows are behind as touches were lost.
+    let mut behind = 0;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        let is_behind = |(sid, touched): (&String, &_)| client.stored(sid).expect("a row").last_activity < *touched;
+        behind = sids
+            .iter()
+            .zip(&touched)
+            .map(is_behind)
+            .filter(|behind| *behind)
+            .count();
+        if behind as i64 <= lost {
+            break;
+        }
+    }
+    assert_eq!(behind as i64, lost);
+}
+
+#[test]
+fn a_full_registry_is_said_once_in_the_log() {
+    let server = small();
+    let database = database_of(&server, "said", &QUICK);
+    let mut client = database.connect();
+    let sids = open_many(&mut client, 300);
+    let said = || {
+        let log = server.log();
+        log.lines()
+            .filter(|line| line.contains("the session registry is full"))
+            .count()
+    };
+    let before = said();
+    let deadline = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < deadline {
+        for sid in &sids {
+            assert!(client.check(sid));
+        }
+    }
+    assert_eq!(said() - before, 1, "in four seconds");
+}
+
+/// A registry in which nothing can be evicted, as the table is locked against the worker. Answers the lock's holder.
+fn clogged(client: &mut Client, mut holder: Client) -> Client {
+    let sids = open_many(client, 400);
+    holder.run("BEGIN; LOCK TABLE session_timeout.session IN SHARE MODE");
+    let before = figure(client, "registry_full");
+    // The launcher may still be forgetting the database of another test.
+    eventually("the registry is full", SOON, || {
+        for sid in &sids {
+            assert!(client.check(sid));
+        }
+        figure(client, "registry_full") > before
+    });
+    holder
+}
+
+#[test]
+fn an_expiry_found_while_the_registry_is_full_stands_when_the_delay_is_raised() {
+    let server = small();
+    let database = database_of(&server, "full_expiry", &QUIET);
+    let mut client = database.connect();
+    let sid = new_sid();
+    open_expired(&mut client, &sid);
+    let mut holder = clogged(&mut client, database.connect());
+    assert_eq!(client.verdict(&sid).status, "idle_expired");
+    client.set_param(param::DELAY, Some("1 day"));
+    assert!(!client.check(&sid));
+    holder.run("ROLLBACK");
+    assert!(!client.check(&sid));
+    wait_until_gone(&mut client, &sid);
+}
+
+#[test]
+fn a_session_beyond_the_registry_that_is_closed_is_closed() {
+    let server = small();
+    let database = database_of(&server, "full_close", &QUIET);
+    let (mut client, mut other) = (database.connect(), database.connect());
+    let sid = new_sid();
+    client.open(&sid);
+    let mut holder = clogged(&mut client, database.connect());
+    assert!(other.check(&sid));
+    holder.run("ROLLBACK; BEGIN");
+    client.run("BEGIN");
+    client.close_sid(&sid);
+    assert!(other.check(&sid));
+    client.run("COMMIT");
+    assert!(!other.check(&sid));
+}
+
+#[test]
+fn one_database_does_not_crowd_out_the_unwritten_activity_of_another() {
+    let server = small();
+    let (modest, greedy) = (
+        database_of(&server, "modest", &QUIET),
+        database_of(&server, "greedy", &QUICK),
+    );
+    let mut client = modest.connect();
+    let sids = open_many(&mut client, 20);
+    let touched: Vec<_> = sids.iter().map(|sid| client.verdict(sid).last_activity).collect();
+    let mut crowd = greedy.connect();
+    for sid in open_many(&mut crowd, 500) {
+        assert!(crowd.check(&sid));
+    }
+    for (sid, touched) in sids.iter().zip(touched) {
+        assert_eq!(client.peek(sid).last_activity, touched);
+    }
+}
+
+// ---- While a commit takes its time -----------------------------------------------------------------------------------
+
+/// Runs a statement whose commit waits until it is told not to.
+fn hang_in_commit(database: &Database, sql: &str, sid: &str) -> InFlight<()> {
+    let (sql, sid) = (sql.to_owned(), sid.to_owned());
+    let hanging = InFlight::start(database.connect(), move |client| {
+        client.run("SET synchronous_commit = on");
+        client.write(&sql, &[&sid]);
+    });
+    let mut observer = database.connect();
+    eventually("its commit waits", SOON, || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep'";
+        observer.value::<i64>(sql, &[&hanging.pid()]) == 1
+    });
+    hanging
+}
+
+/// Has the commit return.
+fn let_go(client: &mut Client, hanging: InFlight<()>) {
+    assert!(client.value::<bool>("SELECT pg_cancel_backend($1)", &[&hanging.pid()]));
+    hanging.answer();
+}
+
+#[test]
+fn an_expiry_found_while_the_session_is_being_changed_stands_when_the_delay_is_raised() {
+    let server = small();
+    let database = database_of(&server, "flux_expiry", &QUIET);
+    let mut client = database.connect();
+    let sid = new_sid();
+    open_expired(&mut client, &sid);
+    let rename = "UPDATE session_timeout.session SET user_name = 'renamed' \
+                  WHERE digest = session_timeout.session_digest($1)";
+    let hanging = hang_in_commit(&database, rename, &sid);
+    assert_eq!(client.verdict(&sid).status, "idle_expired");
+    client.set_param(param::DELAY, Some("1 day"));
+    assert!(!client.check(&sid), "before the change has returned");
+    let_go(&mut client, hanging);
+    assert!(!client.check(&sid), "after it");
+}
+
+#[test]
+fn an_expiry_found_while_another_session_is_being_opened_stands_when_the_delay_is_raised() {
+    let server = small();
+    let database = database_of(&server, "login_expiry", &QUIET);
+    let mut client = database.connect();
+    let (sid, other) = (new_sid(), new_sid());
+    open_expired(&mut client, &sid);
+    let hanging = hang_in_commit(&database, "SELECT session_timeout.open_session($1)", &other);
+    assert_eq!(client.verdict(&sid).status, "idle_expired");
+    client.set_param(param::DELAY, Some("1 day"));
+    assert!(!client.check(&sid), "before the login has returned");
+    let_go(&mut client, hanging);
+    assert!(!client.check(&sid), "after it");
+}
+
+#[test]
+fn activity_is_kept_while_another_session_is_being_opened() {
+    let server = small();
+    let database = database_of(&server, "login_touch", &QUIET);
+    let mut client = database.connect();
+    let (sid, other) = (new_sid(), new_sid());
+    client.open(&sid);
+    let hanging = hang_in_commit(&database, "SELECT session_timeout.open_session($1)", &other);
+    let touched = client.verdict(&sid).last_activity;
+    let_go(&mut client, hanging);
+    assert_eq!(client.peek(&sid).last_activity, touched);
+}
+
+#[test]
+fn a_close_whose_commit_takes_its_time_counts_when_it_returns() {
+    let server = small();
+    let database = database_of(&server, "slow_close", &QUIET);
+    let mut client = database.connect();
+    let sid = new_sid();
+    client.open(&sid);
+    assert!(client.check(&sid));
+    let hanging = hang_in_commit(&database, "SELECT session_timeout.close_session($1)", &sid);
+    assert!(client.check(&sid));
+    let_go(&mut client, hanging);
+    assert!(!client.check(&sid));
+}
+
+// ---- Figures ---------------------------------------------------------------------------------------------------------
+
+const COUNTERS: [&str; 11] = [
+    "checks",
+    "hits",
+    "loads",
+    "touches",
+    "ignored",
+    "idle_expired",
+    "absolute_expired",
+    "closed",
+    "unknown",
+    "registry_full",
+    "lost_touches",
+];
+
+/// Something that a client does.
+type Step<'a> = Box<dyn FnMut(&mut Client) + 'a>;
+
+fn counters(client: &mut Client) -> [i64; COUNTERS.len()] {
+    COUNTERS.map(|name| figure(client, name))
+}
+
+#[test]
+fn every_answer_is_counted_once() {
+    let server = alone();
+    let database = database_of(&server, "counted", &and(QUIET, (param::DELAY, "2 hours")));
+    let mut client = database.connect();
+    let (sid, idle, old, closed) = (new_sid(), new_sid(), new_sid(), new_sid());
+    client.open(&sid);
+    open_expired(&mut client, &idle);
+    client.open_limited(&old, None, Some("1 us"));
+    client.open(&closed);
+    let mut steps: Vec<(&str, Step, &[&str])> = vec![
+        (
+            "the first check",
+            Box::new(|client| assert!(client.check(&sid))),
+            &["checks", "loads", "touches"],
+        ),
+        (
+            "the next",
+            Box::new(|client| assert!(client.check(&sid))),
+            &["checks", "hits", "touches"],
+        ),
+        (
+            "a poll",
+            Box::new(|client| assert!(client.check_url(&sid, "/websocket"))),
+            &["checks", "hits", "ignored"],
+        ),
+        ("a look", Box::new(|client| assert!(client.peek(&sid).valid)), &[]),
+        (
+            "an expired one",
+            Box::new(|client| assert!(!client.check(&idle))),
+            &["checks", "loads", "idle_expired"],
+        ),
+        (
+            "one too old",
+            Box::new(|client| assert!(!client.check(&old))),
+            &["checks", "loads", "absolute_expired"],
+        ),
+        (
+            "no session",
+            Box::new(|client| assert!(!client.check(&new_sid()))),
+            &["checks", "unknown"],
+        ),
+        (
+            "loaded, then closed",
+            Box::new(|client| {
+                assert!(client.check(&closed));
+                assert!(client.close_sid(&closed));
+                assert!(!client.check(&closed));
+            }),
+            &["checks", "loads", "touches", "checks", "closed"],
+        ),
+    ];
+    for (what, step, expected) in &mut steps {
+        let before = counters(&mut client);
+        step(&mut client);
+        let after = counters(&mut client);
+        for (n, name) in COUNTERS.iter().enumerate() {
+            let times = expected.iter().filter(|one| *one == name).count() as i64;
+            assert_eq!(after[n] - before[n], times, "{what}: {name}");
+        }
+    }
+}
+
+#[test]
+fn the_registry_s_fill_is_shown() {
+    let server = alone();
+    let database = database_of(&server, "fill", &QUIET);
+    let mut client = database.connect();
+    assert!(client.value::<bool>("SELECT preloaded FROM session_timeout.stat_session_timeout", &[]));
+    assert!(figure(&mut client, "capacity") >= 100_000);
+    let before = figure(&mut client, "entries");
+    for sid in open_many(&mut client, 10) {
+        assert!(client.check(&sid));
+    }
+    assert_eq!(figure(&mut client, "entries") - before, 10);
+}
+
+#[test]
+fn figures_are_for_pg_monitor_and_for_nobody_else() {
+    let monitor = live().role("monitor", "LOGIN IN ROLE pg_monitor");
+    let nobody = live().role("nobody", "LOGIN");
+    let database = database("monitored", &QUIET);
+    for view in ["stat_session_timeout", "stat_worker"] {
+        let sql = format!("SELECT count(*) FROM session_timeout.{view}");
+        assert!(
+            database.connect_as(monitor.name()).value::<i64>(&sql, &[]) >= 1,
+            "{view}"
+        );
+        let error = error_of(database.connect_as(nobody.name()).query_one(&sql, &[]));
+        assert_eq!(error.sqlstate, "42501", "{view}");
+    }
+    let error = error_of(
+        database
+            .connect_as(monitor.name())
+            .query("SELECT FROM session_timeout.active_session", &[]),
+    );
+    assert_eq!(error.sqlstate, "42501");
+}
+
+#[test]
+fn active_session_shows_activity_that_is_only_in_memory() {
+    let database = database("active_merged", &QUIET);
+    let mut client = database.connect();
+    let sid = new_sid();
+    client.open(&sid);
+    client.has_been_idle(&sid, "1 hour");
+    let touched = client.verdict(&sid).last_activity.expect("an activity");
+    let row = client
+        .query_one(
+            "SELECT last_activity = $2 AND expires_at = $2 + interval '2 hours' FROM session_timeout.active_session \
+             WHERE digest = session_timeout.session_digest($1)",
+            &[&sid, &touched],
+        )
+        .expect("the session is active");
+    assert!(row.get::<_, bool>(0));
+}
+
+#[test]
+fn active_session_hides_a_session_that_was_found_expired() {
+    let database = database("active_marked", &QUIET);
+    let (mut client, mut holder) = (database.connect(), database.connect());
+    let sid = new_sid();
+    open_expired(&mut client, &sid);
+    holder.run("BEGIN; SELECT FROM session_timeout.session FOR UPDATE");
+    assert!(!client.check(&sid));
+    client.set_param(param::DELAY, Some("1 day"));
+    let sql = "SELECT count(*) FROM session_timeout.active_session";
+    assert_eq!(client.value::<i64>(sql, &[]), 0);
+    holder.run("ROLLBACK");
+}
+
+#[test]
+fn flush_sessions_writes_activity_down_and_says_how_many() {
+    let database = database("flush_by_hand", &QUIET);
+    let mut client = database.connect();
+    let (sid, idle) = (new_sid(), new_sid());
+    client.open(&sid);
+    client.open(&idle);
+    let touched = client.verdict(&sid).last_activity.expect("an activity");
+    assert_eq!(client.value::<i64>("SELECT session_timeout.flush_sessions()", &[]), 1);
+    assert_eq!(client.stored(&sid).expect("a row").last_activity, touched);
+    assert_eq!(client.value::<i64>("SELECT session_timeout.flush_sessions()", &[]), 0);
+}
+
+#[test]
+fn purge_sessions_ends_what_is_marked_or_past_its_limit_in_memory_and_spares_the_rest() {
+    let database = database("purge_by_hand", &QUIET);
+    let (mut client, mut other) = (database.connect(), database.connect());
+    let (idle, busy) = (new_sid(), new_sid());
+    client.open_limited(&idle, Some("200 ms"), None);
+    client.open_limited(&busy, Some("1 s"), None);
+    wait_until_idle(&mut client, &idle);
+    // Only memory knows that it is in use.
+    let until = Instant::now() + Duration::from_millis(1200);
+    while Instant::now() < until {
+        assert!(other.check(&busy));
+    }
+    assert_eq!(client.purge(), 1);
+    assert!(!client.check(&idle));
+    assert!(other.check(&busy));
+    eventually("its event is there", SOON, || {
+        client.event_kinds(&idle) == ["idle_expired"]
+    });
+}
