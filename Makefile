@@ -11,7 +11,7 @@ KEEP ?=
 export PG PG_CONFIG DESTDIR KEEP
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test build install uninstall lint clean
+.PHONY: help demo demo-stop test soak build install uninstall lint clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -27,9 +27,14 @@ demo-stop: ## Stop the server that demo KEEP=1 left
 	@scripts/demo.sh stop
 
 test: ## Run every test; TESTS=name runs those whose name contains it
-	@scripts/setup.sh
+	@scripts/setup.sh test
 	@scripts/build.sh
 	@scripts/test.sh $(TESTS)
+
+soak: ## Run the tests of crashes, restarts and volume in their long form
+	@scripts/setup.sh test
+	@scripts/build.sh
+	@SOAK=1 scripts/test.sh $(or $(TESTS),live::)
 
 build: ## Build the extension in release
 	@scripts/setup.sh

@@ -2,7 +2,8 @@
 # Installs what is missing to build, test and run: PostgreSQL with its server headers, a C compiler and libclang
 # (for pgrx's bindings), by apt. Says nothing where everything is there. Rust is the user's to install.
 #
-# setup.sh [lint]    with `lint`, also shellcheck, and Python's venv for lint.sh's other tools
+# setup.sh [lint | test]    with `lint`, also shellcheck, and Python's venv for lint.sh's other tools; with `test`, also
+#                           pgbouncer
 source "$(dirname "$0")/env.sh"
 
 require_rust() {
@@ -30,6 +31,9 @@ missing_packages() {
     compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null ||
         compgen -G '/usr/lib/*/libclang*.so*' >/dev/null ||
         compgen -G '/usr/lib*/libclang*.so*' >/dev/null || [ -n "${LIBCLANG_PATH:-}" ] || echo libclang-dev
+    if [ "${1:-}" = test ]; then
+        [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || echo pgbouncer
+    fi
     if [ "${1:-}" = lint ]; then
         python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
         command -v shellcheck >/dev/null || echo shellcheck
@@ -60,6 +64,22 @@ install_server_without_cluster() {
     if [ -f "$conf.before" ]; then as_root mv "$conf.before" "$conf"; fi
 }
 
+# Debian starts a service when its package is installed. What is tested here has processes of its own.
+install_without_starting() {
+    local policy=/usr/sbin/policy-rc.d
+    if [ -e "$policy" ]; then
+        apt_install "$@"
+        return
+    fi
+    trap 'as_root rm -f "'$policy'"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod +x "$policy"
+    apt_install "$@"
+    as_root rm -f "$policy"
+    trap - EXIT
+    if command -v systemctl >/dev/null; then as_root systemctl disable --quiet "$@" 2>/dev/null || true; fi
+}
+
 install() {
     local packages=("$@") package
     command -v apt-get >/dev/null || die "missing: ${packages[*]} (Debian's names)" \
@@ -76,7 +96,10 @@ install() {
         fi
     done
     for package in "${packages[@]}"; do
-        if [ "$package" = "postgresql-$PG" ]; then install_server_without_cluster; fi
+        case $package in
+        "postgresql-$PG") install_server_without_cluster ;;
+        pgbouncer) install_without_starting pgbouncer ;;
+        esac
     done
     apt_install "${packages[@]}"
 }

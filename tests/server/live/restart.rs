@@ -176,7 +176,7 @@ impl Stopped {
         let log = self.server.log();
         let said = log[before..]
             .lines()
-            .any(|line| line.contains("session") && line.contains("ignor"));
+            .any(|line| line.contains("session") && line.contains("ignored"));
         assert!(said, "{what}: nothing is said of it:\n{}", &log[before..]);
         assert!(oldest(&mut client) < self.begun, "{what}: it was used");
         assert!(!client.check("sid-1"), "{what}: a closed session is back");
