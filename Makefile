@@ -11,7 +11,7 @@ KEEP ?=
 export PG PG_CONFIG DESTDIR KEEP
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test soak build install uninstall lint clean
+.PHONY: help demo demo-stop test soak fuzz build install uninstall lint clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -35,6 +35,10 @@ soak: ## Run the tests of crashes, restarts and volume in their long form
 	@scripts/setup.sh test
 	@scripts/build.sh
 	@SOAK=1 scripts/test.sh $(or $(TESTS),live::)
+
+fuzz: ## Fuzz the readers of URLs and parameters, a minute each
+	@scripts/setup.sh
+	@scripts/fuzz.sh
 
 build: ## Build the extension in release
 	@scripts/setup.sh

@@ -1,7 +1,7 @@
 //! Tests on a real server, over many connections.
 
+mod in_flight;
 mod support;
-mod support2;
 
 mod checks;
 mod concurrency;

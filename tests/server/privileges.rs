@@ -4,8 +4,8 @@
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Role, shared};
 
+use crate::in_flight::{outcome, refusal};
 use crate::support::{SessionCalls, own_database};
-use crate::support2::{outcome, refusal};
 
 /// A call of every function.
 const CALLS: [&str; 14] = [

@@ -1,7 +1,7 @@
 //! `rotate_session` against another transaction on the same sessions.
 
+use crate::in_flight::{InFlight, SNAPSHOT_LEVELS, all_at_once, begin, try_call};
 use crate::support::{SessionCalls, app, new_sid};
-use crate::support2::{InFlight, SNAPSHOT_LEVELS, all_at_once, begin, try_call};
 
 #[test]
 fn a_close_of_the_old_session_waits_for_a_rotation_and_leaves_the_new_one_open() {

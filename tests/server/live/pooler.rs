@@ -9,8 +9,8 @@ use session_timeout_tests::postgres::{Client, Config, NoTls, SimpleQueryMessage}
 use session_timeout_tests::{Database, wait_for};
 
 use super::support::{QUICK, database, live};
+use crate::in_flight::all_at_once;
 use crate::support::{SessionCalls, new_sid};
-use crate::support2::all_at_once;
 
 const PORT: u16 = 6432;
 

@@ -9,8 +9,8 @@ use session_timeout_tests::{Database, Server, error_of, eventually, param};
 use super::support::{
     QUICK, QUIET, alone, and, database, database_of, live, open_expired, preloaded, wait_until_gone, wait_until_idle,
 };
+use crate::in_flight::{InFlight, SOON};
 use crate::support::{SessionCalls, new_sid};
-use crate::support2::{InFlight, SOON};
 
 /// A server whose registry holds a hundred sessions, and where a commit that asks for a standby waits for ever: one test
 /// at a time.

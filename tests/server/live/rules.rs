@@ -9,8 +9,8 @@ use session_timeout_tests::{Database, param};
 use super::support::{
     QUICK, QUIET, alone, and, database, database_of, open_expired, wait_until_flushed, wait_until_gone, wait_until_idle,
 };
+use crate::in_flight::{SNAPSHOT_LEVELS, all_at_once, begin, outcome, refuse_to_wait};
 use crate::support::{ISOLATION_LEVELS, SessionCalls, new_sid, unique};
-use crate::support2::{SNAPSHOT_LEVELS, all_at_once, begin, outcome, refuse_to_wait};
 
 /// Eight connections check one session twice in each of many transactions, which stay open for 10 ms: none may fail,
 /// wait or say false.

@@ -9,8 +9,8 @@ use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, ServerBuilder, eventually, param, wait_for};
 
+use crate::in_flight::SOON;
 use crate::support::SessionCalls;
-use crate::support2::SOON;
 
 /// Parameters of a worker that has next to nothing to wait for.
 pub const QUICK: [(&str, &str); 2] = [(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")];

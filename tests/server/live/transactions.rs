@@ -11,8 +11,8 @@ use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, error_of, param};
 
 use super::support::{QUICK, QUIET, Swarm, database, expect};
+use crate::in_flight::{SNAPSHOT_LEVELS, begin};
 use crate::support::{ISOLATION_LEVELS, SessionCalls, assert_about, new_sid, unique};
-use crate::support2::{SNAPSHOT_LEVELS, begin};
 
 // ---- After a commit has returned -------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ use super::support::{
     QUICK, QUIET, Swarm, database, expect, install, is_resting, live, open_expired, wait_for_passes,
     wait_until_flushed, wait_until_gone, wait_until_idle, worker_figure,
 };
+use crate::in_flight::SOON;
 use crate::support::{SessionCalls, hex_digest, listener, new_sid, unique};
-use crate::support2::SOON;
 
 /// "Within about a second", as far as a busy machine lets it.
 const ABOUT_A_SECOND: Duration = Duration::from_secs(5);
@@ -620,7 +620,7 @@ fn checks_while_the_extension_is_dropped_and_created_never_let_the_old_in() {
                 return Ok(());
             }
             let old = format!("{sid}-{}", now - 1);
-            match crate::support2::try_call(client, &format!("check_session('{old}')")) {
+            match crate::in_flight::try_call(client, &format!("check_session('{old}')")) {
                 Ok(valid) => expect(valid, false, "a session of the old extension"),
                 Err(state) if ["3F000", "42883", "55000"].contains(&state.as_str()) => Ok(()),
                 Err(state) => Err(format!("a check failed with {state}")),
