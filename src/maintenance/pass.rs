@@ -77,8 +77,14 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
         // Not yet: it is only that something else could not wait.
         database.set_dirty();
     } else if was_dirty || is_full || database.flush.next() == i64::MIN {
-        all_done &= pass.flush()?;
-        database.flush.done(now);
+        let came_round = pass.flush()?;
+        if came_round && !pass.was_refused.get() {
+            database.flush.done(now);
+        } else {
+            // The next pass goes on with it.
+            database.set_dirty();
+        }
+        all_done &= came_round;
     }
     if now >= database.purge.next() {
         if pass.purge()? && pass.forget_old_events()? {
@@ -88,9 +94,9 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
         }
     }
     Ok(match all_done {
-        false => Ended::More,
-        true if pass.was_refused.get() => Ended::Later,
+        _ if pass.was_refused.get() => Ended::Later,
         true => Ended::Done,
+        false => Ended::More,
     })
 }
 
@@ -221,6 +227,7 @@ impl Pass {
             let mut written: Vec<Seen> = Vec::with_capacity(batch.len());
             in_transaction(Some(self.owner), || {
                 let Some(mut writer) = Writer::try_open(self.objects.session) else {
+                    self.was_refused.set(true);
                     return Ok(());
                 };
                 let mut scratch = Scratch::new();
@@ -256,7 +263,10 @@ impl Pass {
         loop {
             let from = self.database.purge_from.load(Acquire);
             let mut gone: Vec<(Digest, i64)> = Vec::new();
-            let (purged, is_end) = in_transaction(Some(self.owner), || self.purge_pages(from, &mut gone))?;
+            let Some((purged, is_end)) = in_transaction(Some(self.owner), || self.purge_pages(from, &mut gone))? else {
+                self.was_refused.set(true);
+                return Ok(false);
+            };
             self.forget(&gone);
             self.database.purged.fetch_add(purged as u64, Relaxed);
             self.database
@@ -271,13 +281,14 @@ impl Pass {
         }
     }
 
-    fn purge_pages(&self, from: u32, gone: &mut Vec<(Digest, i64)>) -> Result<(usize, bool), Error> {
+    /// How many sessions ended, and whether these pages were the last; `None` where a table is locked by others.
+    fn purge_pages(&self, from: u32, gone: &mut Vec<(Digest, i64)>) -> Result<Option<(usize, bool)>, Error> {
         let Some(mut ender) = Ender::open(&self.objects)? else {
-            return Ok((0, true));
+            return Ok(None);
         };
         // As they are now, not as they were when the pass began.
         let Some(params) = settings::try_current(&self.objects)? else {
-            return Ok((0, true));
+            return Ok(None);
         };
         let now = clock::now();
         let mut candidates = Vec::new();
@@ -309,7 +320,7 @@ impl Pass {
                 gone.push((digest, row.version));
             }
         }
-        Ok((ender.announce(), is_end))
+        Ok(Some((ender.announce(), is_end)))
     }
 
     fn forget_old_events(&self) -> Result<bool, Error> {

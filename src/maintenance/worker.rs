@@ -93,7 +93,7 @@ fn run(shared: &'static Shared, database: &'static Database) {
         Ok(pass::Ended::Later) => {
             // What is another's now: a little later, so as not to come for nothing all the time.
             database.set_presence(Presence::Installed);
-            database.failures.store(0, Release);
+            succeeded(database);
             database
                 .not_before
                 .store(clock::now().micros().saturating_add(LATER), Release);
@@ -102,11 +102,11 @@ fn run(shared: &'static Shared, database: &'static Database) {
         }
         Ok(pass::Ended::Done) => {
             database.set_presence(Presence::Installed);
-            database.failures.store(0, Release);
+            succeeded(database);
         }
         Ok(pass::Ended::More) => {
             database.set_presence(Presence::Installed);
-            database.failures.store(0, Release);
+            succeeded(database);
             database.set_urgent();
         }
         Err(error) => {
@@ -120,10 +120,17 @@ fn run(shared: &'static Shared, database: &'static Database) {
     UNFINISHED.store(false, Relaxed);
 }
 
+/// A streak of failures, if there was one, is over.
+fn succeeded(database: &Database) {
+    database.failures.store(0, Release);
+    database.failure_said.store(0, Release);
+}
+
 /// Counts a failure, and says it once a streak.
 fn say(database: &Database, code: PgSqlErrorCode, message: &str) {
     database.last_error.store(code as i32 as u32, Release);
-    if database.failures.fetch_add(1, AcqRel) == 0 {
+    database.failures.fetch_add(1, AcqRel);
+    if database.failure_said.swap(1, AcqRel) == 0 {
         pg_sys::panic::ErrorReport::new(code, format!("session maintenance failed: {message}"), "")
             .set_hint("It is tried again, after a while; session_timeout.stat_worker shows how often it has failed.")
             .report(PgLogLevel::LOG);

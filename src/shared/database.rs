@@ -96,6 +96,8 @@ pub struct Database {
     pub purge_from: AtomicU32,
     /// Passes that failed, since the last that did not.
     pub failures: AtomicU32,
+    /// One of those failures has been said in the log.
+    pub failure_said: AtomicU32,
     /// The process that is at it, 0: none.
     pub worker: AtomicU32,
 
@@ -176,6 +178,7 @@ impl Database {
             &self.dirty,
             &self.urgent,
             &self.full,
+            &self.failure_said,
             &self.expire_from,
             &self.flush_from,
             &self.purge_from,
