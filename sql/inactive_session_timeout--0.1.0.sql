@@ -387,6 +387,12 @@ GRANT EXECUTE ON FUNCTION session_timeout.session_digest(text) TO PUBLIC;
 
 GRANT USAGE ON SCHEMA session_timeout TO @extowner@, pg_database_owner WITH GRANT OPTION;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_timeout TO @extowner@, pg_database_owner WITH GRANT OPTION;
+-- But for the trigger functions, which nobody needs to call: firing a trigger takes no right.
+REVOKE ALL ON FUNCTION
+    session_timeout.parameter_before_write(), session_timeout.parameter_after_change(),
+    session_timeout.session_before_write(), session_timeout.session_after_delete(),
+    session_timeout.session_before_truncate()
+    FROM @extowner@, pg_database_owner;
 GRANT SELECT ON ALL TABLES IN SCHEMA session_timeout TO @extowner@, pg_database_owner WITH GRANT OPTION;
 GRANT INSERT, UPDATE, DELETE, TRUNCATE ON session_timeout.config_parameter, session_timeout.session
     TO @extowner@, pg_database_owner;

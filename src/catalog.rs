@@ -93,10 +93,9 @@ unsafe extern "C-unwind" fn on_access(
     if access == pg_sys::ObjectAccessType::OAT_DROP
         && class == pg_sys::RelationRelationId
         && part == 0
-        && let Some(objects) = known().or_else(look_up)
-        && objects.session == object
+        && session_table() == Some(object)
     {
-        transaction::all_sessions_changed(&objects);
+        transaction::all_sessions_changed(object);
         transaction::installation_changed();
     }
 }
@@ -108,7 +107,13 @@ unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relatio
     }
 }
 
-fn look_up() -> Option<Objects> {
+/// The table of sessions, where it is there, whatever else of the extension is not any more.
+fn session_table() -> Option<Oid> {
+    known().map(|found| found.session).or_else(|| members()?(c"session"))
+}
+
+/// Finds members of the extension by name; `None` where the extension is not installed.
+fn members() -> Option<impl Fn(&CStr) -> Option<Oid>> {
     // SAFETY: within a transaction, as SQL functions are.
     let (extension, schema) = unsafe {
         (
@@ -119,14 +124,18 @@ fn look_up() -> Option<Objects> {
     if extension == Oid::INVALID || schema == Oid::INVALID {
         return None;
     }
-    let member = |name: &CStr| {
+    Some(move |name: &CStr| {
         // SAFETY: as above; both look into the system catalogs. The name says which is meant, pg_depend that it is ours.
         unsafe {
             let oid = pg_sys::get_relname_relid(name.as_ptr(), schema);
             (oid != Oid::INVALID && pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, oid) == extension)
                 .then_some(oid)
         }
-    };
+    })
+}
+
+fn look_up() -> Option<Objects> {
+    let member = members()?;
     Some(Objects {
         session: member(c"session")?,
         session_version: member(c"session_version_seq")?,

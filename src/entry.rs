@@ -73,18 +73,23 @@ impl Call {
         }
     }
 
-    /// The trigger that calls.
+    /// The trigger that calls: one on `table`, which the install script made. Columns are read by number, so that no other
+    /// table will do, whoever has made a trigger on it.
     ///
     /// # Errors
-    /// 39P01 where it is no trigger.
-    pub fn trigger(&self, function: &'static str) -> Result<&pg_sys::TriggerData, Error> {
-        // SAFETY: a node in `context` says by its tag what it is.
+    /// 39P01 where it is no trigger, or one on another table.
+    pub fn trigger(&self, function: &'static str, table: pg_sys::Oid) -> Result<&pg_sys::TriggerData, Error> {
+        // SAFETY: a node in `context` says by its tag what it is; a trigger's relation is open.
         unsafe {
             let context = (*self.fcinfo).context;
             if context.is_null() || (*context).type_ != pg_sys::NodeTag::T_TriggerData {
                 return Err(Error::NotATrigger { function });
             }
-            Ok(&*context.cast::<pg_sys::TriggerData>())
+            let trigger = &*context.cast::<pg_sys::TriggerData>();
+            if (*trigger.tg_relation).rd_id != table {
+                return Err(Error::NotATrigger { function });
+            }
+            Ok(trigger)
         }
     }
 

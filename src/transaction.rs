@@ -21,7 +21,7 @@ use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use session_timeout_core::digest::Digest;
 use session_timeout_core::registry::{Flux, Key, Outcome, Row};
@@ -30,7 +30,7 @@ use session_timeout_core::time::Timestamp;
 use crate::catalog::Objects;
 use crate::entry::quietly;
 use crate::error::Error;
-use crate::shared::database::Presence;
+use crate::shared::database::{Database, Presence};
 use crate::shared::{self, database};
 use crate::store::login_lock;
 
@@ -53,7 +53,8 @@ struct Changes {
     sessions: Vec<Changed>,
     /// The session table, where more was changed than is listed.
     whole_table: Option<(u32, u32)>,
-    whole_table_in_flux: bool,
+    /// Where its flux is counted.
+    whole_table_flux: Option<&'static Database>,
     parameters: bool,
     installation: bool,
 }
@@ -64,6 +65,9 @@ struct Changed {
     flux: Option<Flux>,
     /// The newest request that counted, with the row it was judged by.
     touch: Option<(Row, Timestamp)>,
+    /// It goes on an older opening, or another session, whose activity and mark are its own: (key, version), and the
+    /// version that it has itself.
+    heir_of: Option<(Key, i64, i64)>,
 }
 
 impl Changes {
@@ -74,7 +78,7 @@ impl Changes {
 
 thread_local! {
     static CHANGES: RefCell<Changes> = const {
-        RefCell::new(Changes { sessions: Vec::new(), whole_table: None, whole_table_in_flux: false, parameters: false, installation: false })
+        RefCell::new(Changes { sessions: Vec::new(), whole_table: None, whole_table_flux: None, parameters: false, installation: false })
     };
 }
 
@@ -101,6 +105,7 @@ pub fn session_changed(objects: &Objects, digest: &Digest, change: Change) {
                 change,
                 flux: None,
                 touch: None,
+                heir_of: None,
             });
         } else {
             changes.whole_table = Some((key.database, key.table));
@@ -108,11 +113,26 @@ pub fn session_changed(objects: &Objects, digest: &Digest, change: Change) {
     });
 }
 
+/// The current transaction gives a session a new version, as which it goes on with the activity and the mark that the
+/// registry holds for an older one, or for another session: what comes until the commit is then not left behind.
+pub fn session_inherits(key: &Key, new_version: i64, from: &Key, from_version: i64) {
+    CHANGES.with_borrow_mut(|changes| {
+        if let Some(listed) = changes.sessions.iter_mut().rfind(|listed| listed.key == *key) {
+            // Of several changes in one transaction, the first is what others still see.
+            let (first, first_version) = match listed.heir_of {
+                Some((key, version, _)) => (key, version),
+                None => (*from, from_version),
+            };
+            listed.heir_of = Some((first, first_version, new_version));
+        }
+    });
+}
+
 /// The current transaction changes any number of sessions.
-pub fn all_sessions_changed(objects: &Objects) {
+pub fn all_sessions_changed(session_table: Oid) {
     // SAFETY: as key_of.
     let database = unsafe { pg_sys::MyDatabaseId };
-    CHANGES.with_borrow_mut(|changes| changes.whole_table = Some((database.into(), objects.session.into())));
+    CHANGES.with_borrow_mut(|changes| changes.whole_table = Some((database.into(), session_table.into())));
 }
 
 /// The current transaction changes a parameter.
@@ -168,6 +188,7 @@ pub fn touch_later(key: &Key, row: &Row, now: Timestamp) {
                 change: Change::Written,
                 flux: None,
                 touch,
+                heir_of: None,
             });
         }
     });
@@ -175,8 +196,11 @@ pub fn touch_later(key: &Key, row: &Row, now: Timestamp) {
 
 /// To be called once, at load.
 pub fn register_callbacks() {
-    // SAFETY: the callback may raise only before the transaction's fate is decided, see there.
-    unsafe { pg_sys::RegisterXactCallback(Some(on_event), ptr::null_mut()) };
+    // SAFETY: the callbacks may raise only before the transaction's fate is decided, see there.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(on_event), ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(on_subtransaction), ptr::null_mut());
+    }
 }
 
 unsafe extern "C-unwind" fn on_event(event: pg_sys::XactEvent::Type, argument: *mut c_void) {
@@ -198,6 +222,25 @@ unsafe extern "C-unwind" fn guarded_on_event(event: pg_sys::XactEvent::Type, _ar
     }
 }
 
+/// After a rollback to a savepoint nobody knows which changes are left: any row may be what it was.
+#[pg_guard]
+unsafe extern "C-unwind" fn on_subtransaction(
+    event: pg_sys::SubXactEvent::Type,
+    _subtransaction: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _argument: *mut c_void,
+) {
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        CHANGES.with_borrow_mut(|changes| {
+            for changed in &mut changes.sessions {
+                changed.change = Change::Written;
+                changed.touch = None;
+                changed.heir_of = None;
+            }
+        });
+    }
+}
+
 fn begin_flux() {
     let Some(shared) = shared::get() else { return };
     CHANGES.with_borrow_mut(|changes| {
@@ -205,7 +248,7 @@ fn begin_flux() {
             && let Some(database) = database::mine(shared)
         {
             database.flux.fetch_add(1, AcqRel);
-            changes.whole_table_in_flux = true;
+            changes.whole_table_flux = Some(database);
         }
         for changed in &mut changes.sessions {
             changed.flux = Some(shared.registry.begin_flux(&changed.key));
@@ -230,9 +273,15 @@ fn end(committed: bool) {
                     Change::Written | Change::Expired => Outcome::Committed,
                     Change::Closed => Outcome::Closed,
                 };
+                let heritage = changed
+                    .heir_of
+                    .filter(|_| committed)
+                    .and_then(|(key, version, own_version)| {
+                        Some((own_version, shared.registry.look_word(&key, version)?))
+                    });
                 shared
                     .registry
-                    .end_flux(&changed.key, changed.flux.take(), outcome, touch);
+                    .end_flux(&changed.key, changed.flux.take(), outcome, touch, heritage);
             }
             let database = database::mine(shared);
             if let Some(database) = database
@@ -243,10 +292,10 @@ fn end(committed: bool) {
             if let Some((oid, table)) = changes.whole_table {
                 shared.registry.unverify_all(oid, table);
             }
+            if let Some(database) = changes.whole_table_flux {
+                database.flux.fetch_sub(1, AcqRel);
+            }
             if let Some(database) = database {
-                if changes.whole_table_in_flux {
-                    database.flux.fetch_sub(1, AcqRel);
-                }
                 if changes.parameters && committed {
                     database.parameters.fetch_add(1, AcqRel);
                     // A worker looks whether the extension is there, and how long the intervals are now.
@@ -262,7 +311,7 @@ fn end(committed: bool) {
         }
         changes.sessions.clear();
         changes.whole_table = None;
-        changes.whole_table_in_flux = false;
+        changes.whole_table_flux = None;
         changes.parameters = false;
         changes.installation = false;
     });

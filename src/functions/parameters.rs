@@ -57,6 +57,8 @@ fn store_value(key: Datum, value: Datum) -> Result<Option<Datum>, Error> {
     let mut writer = Writer::open(objects.config_parameter)?;
     loop {
         pgrx::check_for_interrupts!();
+        // A row that the current command has written is there too.
+        store::make_visible();
         let now = Some(Datum::from(clock::now().micros()));
         if let Some(row) = find_and_lock(&writer, key)? {
             let old = row.text(column::VALUE);

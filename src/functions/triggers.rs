@@ -52,7 +52,7 @@ sql_function!(
 /// that is only in memory, and revives nothing that was found expired.
 fn session_before_write(call: Call) -> Answer {
     use session_row::column::{LAST_ACTIVITY, VERSION};
-    let trigger = RowTrigger::of(&call, "session_before_write")?;
+    let trigger = RowTrigger::of(&call, "session_before_write", catalog::objects()?.session)?;
     let objects = catalog::objects()?;
     let (old, new) = (trigger.old_row_of_update(), trigger.new_row());
     if let Some(name) = new.user_name_bytes()
@@ -82,13 +82,20 @@ fn session_before_write(call: Call) -> Answer {
     } else {
         next_version()
     };
+    if let (Some(version), Some(new_digest)) = (version, new.digest()) {
+        let (from, to) = (
+            transaction::key_of(&objects, &digest),
+            transaction::key_of(&objects, &new_digest),
+        );
+        transaction::session_inherits(&to, version.value() as i64, &from, row_of(&old).version);
+    }
     let activity = Some(session_row::timestamp_datum(known.session.last_activity));
     Ok(Some(trigger.modified(&[(LAST_ACTIVITY, activity), (VERSION, version)])))
 }
 
 /// AFTER DELETE ON session FOR EACH ROW: the session is closed.
 fn session_after_delete(call: Call) -> Answer {
-    let trigger = RowTrigger::of(&call, "session_after_delete")?;
+    let trigger = RowTrigger::of(&call, "session_after_delete", catalog::objects()?.session)?;
     let old = trigger.old_row();
     if let Some(digest) = old.digest() {
         let objects = catalog::objects()?;
@@ -102,7 +109,7 @@ fn session_after_delete(call: Call) -> Answer {
 
 /// BEFORE TRUNCATE ON session: every session is closed.
 fn session_before_truncate(call: Call) -> Answer {
-    call.trigger("session_before_truncate")?;
+    call.trigger("session_before_truncate", catalog::objects()?.session)?;
     let objects = catalog::objects()?;
     let mut batch = Batch::new(&objects, Kind::Closed)?;
     if let Some(table) = Table::open_to_read(objects.session) {
@@ -117,7 +124,7 @@ fn session_before_truncate(call: Call) -> Answer {
         });
     }
     batch.announce();
-    transaction::all_sessions_changed(&objects);
+    transaction::all_sessions_changed(objects.session);
     Ok(Some(Datum::from(0_usize)))
 }
 
@@ -125,7 +132,7 @@ fn session_before_truncate(call: Call) -> Answer {
 /// of a dump take the place of the one that the install script made.
 fn parameter_before_write(call: Call) -> Answer {
     use config_row::column::{CREATE_DATE, ID, KEY, VALUE, WRITE_DATE};
-    let trigger = RowTrigger::of(&call, "parameter_before_write")?;
+    let trigger = RowTrigger::of(&call, "parameter_before_write", catalog::objects()?.config_parameter)?;
     let new = trigger.new_row();
     let (Some(key), Some(value)) = (new.column(KEY), new.column(VALUE)) else {
         // The NOT NULL constraints say it better.
@@ -151,7 +158,7 @@ fn parameter_before_write(call: Call) -> Answer {
 
 /// AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON config_parameter, for each statement.
 fn parameter_after_change(call: Call) -> Answer {
-    call.trigger("parameter_after_change")?;
+    call.trigger("parameter_after_change", catalog::objects()?.config_parameter)?;
     settings::changed()?;
     Ok(Some(Datum::from(0_usize)))
 }
@@ -190,8 +197,8 @@ struct RowTrigger<'c> {
 }
 
 impl<'c> RowTrigger<'c> {
-    fn of(call: &'c Call, function: &'static str) -> Result<Self, Error> {
-        let data = call.trigger(function)?;
+    fn of(call: &'c Call, function: &'static str, table: pg_sys::Oid) -> Result<Self, Error> {
+        let data = call.trigger(function, table)?;
         if data.tg_trigslot.is_null() {
             Err(Error::NotATrigger { function })
         } else {

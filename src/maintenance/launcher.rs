@@ -93,8 +93,10 @@ unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
 
 /// Takes in new databases and forgets vanished ones.
 fn look_at_databases(shared: &'static Shared) {
+    // Those that were known before the look: a database that is new since is not in what was seen.
+    let before: Vec<&Database> = shared.databases.iter().filter(|known| known.is_used()).collect();
     let present = connectable_databases();
-    for known in shared.databases.iter().filter(|known| known.is_used()) {
+    for known in before {
         if !present.contains(&(known.oid(), true)) && !present.contains(&(known.oid(), false)) {
             shared.registry.forget(known.oid().into(), None);
             database::leave(shared, known);
@@ -207,10 +209,7 @@ fn due_at(database: &Database) -> i64 {
     let pause = match failures {
         0 => PAUSE,
         // 1 s, 2 s, 4 s, …
-        n => 1_000_000_i64
-            .checked_shl(n - 1)
-            .unwrap_or(i64::MAX)
-            .clamp(PAUSE, LONGEST_BACKOFF),
+        n => 1_000_000_i64.saturating_mul(1 << (n - 1).min(20)).min(LONGEST_BACKOFF),
     };
     wished
         .max(last.saturating_add(pause))

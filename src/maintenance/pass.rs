@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::session::flush::write_activity;
 use crate::session::{Known, Left, lock_opening, row_of};
 use crate::shared::Shared;
-use crate::shared::database::Database;
+use crate::shared::database::{Database, Presence};
 use crate::store::session_row::SessionRow;
 use crate::store::table::{Latest, Table};
 use crate::store::write::{Purpose, Writer};
@@ -65,6 +65,12 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
         Begun::Pass(pass) => pass,
         Begun::Ended(ended) => return Ok(ended),
     };
+    if database.presence() == Presence::Unknown {
+        // Created anew, perhaps: nothing of an older one is left.
+        shared
+            .registry
+            .forget_all_but(database.oid().into(), pass.objects.session.into());
+    }
     // A change of these takes effect here, however long the interval was before.
     database
         .flush

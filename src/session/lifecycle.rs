@@ -12,7 +12,7 @@ use crate::store::session_row::{self, SessionRow, column, digest_datum, slot_of,
 use crate::store::table::Latest;
 use crate::store::write::{Patience, Purpose, Values, Writer};
 use crate::store::{self, Scratch, login_lock};
-use crate::transaction::{self, Change};
+use crate::transaction::{self, Change, key_of};
 use crate::{clock, settings};
 
 /// Opens a session, or restarts both clocks of one that is open.
@@ -29,6 +29,8 @@ pub fn open(
     let mut writer = Writer::open(objects.session)?;
     loop {
         pgrx::check_for_interrupts!();
+        // A row that the current command has written is there too.
+        store::make_visible();
         // Called with the row locked: of one session, the later writer has the greater version.
         let fill = |values: &mut Values| {
             let now = Some(timestamp_datum(clock::now()));
@@ -144,7 +146,7 @@ pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
             None => return Err(Error::AlreadyOpen),
         }
     }
-    let version = store::next_value(objects.session_version);
+    let (old_version, version) = (row_of(&row).version, store::next_value(objects.session_version));
     writer.update(&row, |values| {
         *slot_of(values, column::DIGEST) = digest_datum(new);
         *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(known.session.last_activity));
@@ -152,6 +154,8 @@ pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
     })?;
     transaction::session_changed(&objects, old, Change::Closed);
     transaction::session_changed(&objects, new, Change::Written);
+    let (from, to) = (key_of(&objects, old), key_of(&objects, new));
+    transaction::session_inherits(&to, version, &from, old_version);
     store::make_visible();
     Ok(true)
 }

@@ -192,7 +192,7 @@ impl Actor for Changer {
             1 => self.flux = Some(world.registry.begin_flux(&key(1))),
             2 => (self.change)(world),
             _ => {
-                world.registry.end_flux(&key(1), self.flux, self.outcome, None);
+                world.registry.end_flux(&key(1), self.flux, self.outcome, None, None);
                 (self.returned)(world);
                 return false;
             }

@@ -35,7 +35,7 @@ use crate::verdict::{Expiry, Judgement, Request, Session, judge};
 
 pub use memory::{Layout, Memory, Partition, Slot};
 use table::{Entry, Room, Table};
-use word::Word;
+pub use word::Word;
 
 /// The partitions' locks.
 pub trait Locks {
@@ -250,6 +250,30 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
+    /// The word of this opening of a session. Shared lock.
+    pub fn look_word(&self, key: &Key, version: i64) -> Option<Word> {
+        let place = self.table.place(key);
+        self.locks.shared(place.partition, || {
+            Some(
+                self.table
+                    .find(place, key)
+                    .filter(|entry| entry.version() == version)?
+                    .word(),
+            )
+        })
+    }
+
+    /// Forgets a database's sessions of tables that are no more. Exclusive locks, one after the other.
+    pub fn forget_all_but(&self, database: u32, table: u32) {
+        for partition in 0..self.table.partitions() {
+            self.locks.exclusive(partition, || {
+                self.table.remove_where(partition, |entry| {
+                    entry.belongs_to(database, None) && !entry.belongs_to(database, Some(table)) && !entry.is_in_flux()
+                });
+            });
+        }
+    }
+
     /// The activity and the mark that the registry holds for this opening of a session, whatever its state. Shared lock.
     pub fn look(&self, key: &Key, version: i64) -> Option<(Timestamp, Option<Expiry>)> {
         let place = self.table.place(key);
@@ -323,7 +347,15 @@ impl<'m, L: Locks> Registry<'m, L> {
 
     /// After it has committed or aborted; `flux` is `None` where it never got to [`Registry::begin_flux`]. `touch` is
     /// the newest request that counted in that transaction, with the row it was judged by. Exclusive lock.
-    pub fn end_flux(&self, key: &Key, flux: Option<Flux>, outcome: Outcome, touch: Option<(Row, Timestamp)>) {
+    /// `heritage` is the version that was committed, with the word it goes on with.
+    pub fn end_flux(
+        &self,
+        key: &Key,
+        flux: Option<Flux>,
+        outcome: Outcome,
+        touch: Option<(Row, Timestamp)>,
+        heritage: Option<(i64, Word)>,
+    ) {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             self.table.bump_generation(place.partition);
@@ -336,6 +368,12 @@ impl<'m, L: Locks> Registry<'m, L> {
                 }
                 entry.set_unverified();
                 entry.set_closed(outcome == Outcome::Closed);
+                if let Some((version, word)) = heritage
+                    && entry.version() < version
+                    && !entry.is_in_flux()
+                {
+                    entry.inherit(version, word);
+                }
                 if let Some((row, now)) = touch {
                     // The transaction's own row, if that is what was committed: whether it is, the next load tells.
                     if outcome == Outcome::Committed && entry.version() < row.version && !entry.is_in_flux() {

@@ -147,6 +147,10 @@ impl<'m> Table<'m> {
             .take(CANDIDATES)
             .min_by_key(|entry| entry.word().activity())?;
         hand.store(victim.index + 1, Relaxed);
+        if victim.is_unverified() {
+            // A row that somebody has read to verify it may be older than what it knew.
+            self.bump_generation(partition);
+        }
         self.remove(self.place(&victim.key()), victim);
         Some(())
     }
@@ -246,6 +250,14 @@ impl Entry<'_> {
             of_row
         };
         self.fill(row, word);
+    }
+
+    /// Makes it another opening's, which goes on with this word; the row is yet to be read.
+    pub fn inherit(&self, version: i64, word: Word) {
+        self.slot.word.store(word.bits(), Release);
+        self.slot.flushed.store(i64::MIN, Relaxed);
+        self.slot.version.store(version, Relaxed);
+        self.set_unverified();
     }
 
     /// Makes it an entry of no opening yet: to be evicted at will, and filled by the next load.

@@ -199,7 +199,7 @@ fn a_session_in_flux_is_asked_of_its_row_and_read_again_afterwards() {
     load(&r, &key(1), &row(1, at(0)));
     let flux = r.begin_flux(&key(1));
     assert_eq!(r.check(&key(1), &params(60), Request::Counting, at(1)), Checked::InFlux);
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
     assert!(matches!(
         r.check(&key(1), &params(60), Request::Counting, at(1)),
         Checked::Miss(_)
@@ -214,7 +214,7 @@ fn activity_is_kept_where_the_version_is_and_dropped_where_it_is_not() {
         load(&r, &key(1), &row(1, at(0)));
         r.check(&key(1), &params(60), Request::Counting, at(40));
         let flux = r.begin_flux(&key(1));
-        r.end_flux(&key(1), Some(flux), Outcome::Committed, None);
+        r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
         load(&r, &key(1), &row(version, at(10)));
         assert_eq!(r.look(&key(1), version), Some((expected, None)));
         r.ended(&key(1), version);
@@ -228,7 +228,7 @@ fn a_new_opening_is_not_held_by_the_mark_of_the_old() {
     load(&r, &key(1), &row(1, at(0)));
     r.check(&key(1), &params(60), Request::Counting, at(100));
     let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
     load(&r, &key(1), &row(2, at(100)));
     assert!(is_valid(r.check(&key(1), &params(60), Request::Counting, at(101))));
 }
@@ -240,7 +240,7 @@ fn a_mark_outlives_a_change_that_is_rolled_back() {
     load(&r, &key(1), &row(1, at(0)));
     r.check(&key(1), &params(60), Request::Counting, at(100));
     let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
     load(&r, &key(1), &row(1, at(0)));
     assert!(!is_valid(r.check(&key(1), &params(1000), Request::Counting, at(101))));
 }
@@ -252,7 +252,7 @@ fn a_row_read_before_a_change_ended_is_not_loaded_after_it() {
     let before = ticket(&r, &key(1));
     let flux = r.begin_flux(&key(1));
     assert_eq!(r.load(&key(1), before, &row(1, at(0))), Loaded::InFlux);
-    r.end_flux(&key(1), Some(flux), Outcome::Closed, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Closed, None, None);
     assert_eq!(r.load(&key(1), before, &row(1, at(0))), Loaded::Stale);
     assert_eq!(r.load(&key(1), ticket(&r, &key(1)), &row(1, at(0))), Loaded::Ready);
 }
@@ -265,7 +265,7 @@ fn a_session_in_flux_that_had_no_entry_is_not_loaded_and_others_are() {
     assert_eq!(flux, Flux::Entry);
     assert_eq!(r.check(&key(1), &params(60), Request::Look, at(0)), Checked::InFlux);
     assert_eq!(load(&r, &key(2), &row(1, at(0))), Loaded::Ready);
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Ready);
     assert_eq!(r.look(&key(1), 1), Some((at(0), None)));
 }
@@ -280,7 +280,7 @@ fn where_there_is_no_room_nothing_is_loaded_beside_a_session_in_flux() {
     assert_eq!(flux, Flux::Absent);
     let _ = r.flushed(&key(9), 1, at(10));
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::InFlux);
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Ready);
 }
 
@@ -290,9 +290,9 @@ fn two_transactions_can_have_one_session_in_flux() {
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(0)));
     let (one, other) = (r.begin_flux(&key(1)), r.begin_flux(&key(1)));
-    r.end_flux(&key(1), Some(one), Outcome::Committed, None);
+    r.end_flux(&key(1), Some(one), Outcome::Committed, None, None);
     assert_eq!(r.check(&key(1), &params(60), Request::Look, at(0)), Checked::InFlux);
-    r.end_flux(&key(1), Some(other), Outcome::Committed, None);
+    r.end_flux(&key(1), Some(other), Outcome::Committed, None, None);
     assert!(matches!(
         r.check(&key(1), &params(60), Request::Look, at(0)),
         Checked::Miss(_)
@@ -305,9 +305,46 @@ fn a_touch_made_in_a_transaction_follows_at_its_end() {
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(0)));
     let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Aborted, Some((row(1, at(0)), at(30))));
+    r.end_flux(
+        &key(1),
+        Some(flux),
+        Outcome::Aborted,
+        Some((row(1, at(0)), at(30))),
+        None,
+    );
     load(&r, &key(1), &row(1, at(0)));
     assert_eq!(r.look(&key(1), 1), Some((at(30), None)));
+}
+
+/// Limits changed, or a session rotated, while others went on with it.
+#[test]
+fn a_new_version_goes_on_with_the_activity_and_the_mark_of_the_old() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    r.check(&key(1), &params(60), Request::Counting, at(100));
+    let word = r.look_word(&key(1), 1);
+    let flux = r.begin_flux(&key(2));
+    r.end_flux(
+        &key(2),
+        Some(flux),
+        Outcome::Committed,
+        None,
+        word.map(|word| (5, word)),
+    );
+    load(&r, &key(2), &row(5, at(90)));
+    assert!(!is_valid(r.check(&key(2), &params(1000), Request::Counting, at(101))));
+}
+
+#[test]
+fn sessions_of_a_dropped_table_are_forgotten_beside_those_of_the_new() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    load(&r, &Key { table: 5, ..key(1) }, &row(1, at(0)));
+    load(&r, &Key { database: 7, ..key(1) }, &row(1, at(0)));
+    r.forget_all_but(1, 5);
+    assert_eq!((r.fill().0, r.look(&key(1), 1)), (2, None));
 }
 
 /// A transaction that opened a session and made a request with it.
@@ -318,7 +355,7 @@ fn a_touch_of_the_transactions_own_row_counts_once_it_is_committed_and_read() {
         let r = registry(&owned);
         load(&r, &key(1), &row(1, at(0)));
         let flux = r.begin_flux(&key(1));
-        r.end_flux(&key(1), Some(flux), outcome, Some((row(2, at(20)), at(30))));
+        r.end_flux(&key(1), Some(flux), outcome, Some((row(2, at(20)), at(30))), None);
         load(&r, &key(1), &row(2, at(20)));
         assert_eq!(r.look(&key(1), 2), Some((expected, None)));
     }
@@ -334,7 +371,7 @@ fn a_session_found_expired_while_in_flux_is_final_as_long_as_its_version_stays()
             r.mark_expired(&key(1), &row(1, at(0)), &params(60), at(61)),
             Marked::Yes(Expiry::Idle)
         );
-        r.end_flux(&key(1), Some(flux), Outcome::Committed, None);
+        r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
         load(&r, &key(1), &row(version, at(0)));
         assert_eq!(
             is_valid(r.check(&key(1), &params(1000), Request::Counting, at(62))),
@@ -368,7 +405,7 @@ fn logins_do_not_use_up_the_room_that_is_kept_for_marks() {
     let r = registry(&owned);
     for n in 0..100 {
         let flux = r.begin_flux(&key(n));
-        r.end_flux(&key(n), Some(flux), Outcome::Committed, None);
+        r.end_flux(&key(n), Some(flux), Outcome::Committed, None, None);
         load(&r, &key(n), &row(1, at(0)));
         r.check(&key(n), &params(60), Request::Counting, at(10));
     }
@@ -384,11 +421,11 @@ fn closed_is_known_until_the_entry_goes() {
     assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Unknown);
     load(&r, &key(1), &row(1, at(0)));
     let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Closed, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Closed, None, None);
     assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Closed);
     load(&r, &key(1), &row(2, at(0)));
     let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
     assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Unknown);
     assert_eq!(r.fill().0, 0);
 }
@@ -494,7 +531,7 @@ fn the_purge_marks_a_session_whose_entry_is_of_an_older_opening() {
     let owned = small(2);
     let r = registry(&owned);
     let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
     assert_eq!(
         r.mark_expired(&key(1), &row(1, at(0)), &params(60), at(61)),
         Marked::Yes(Expiry::Idle)
