@@ -285,7 +285,10 @@ fn end(committed: bool) {
             }
             let database = database::mine(shared);
             if let Some(database) = database
-                && changes.sessions.iter().any(|changed| changed.touch.is_some())
+                && changes
+                    .sessions
+                    .iter()
+                    .any(|changed| changed.touch.is_some() || changed.heir_of.is_some())
             {
                 database.set_dirty();
             }
@@ -295,18 +298,19 @@ fn end(committed: bool) {
             if let Some(database) = changes.whole_table_flux {
                 database.flux.fetch_sub(1, AcqRel);
             }
-            if let Some(database) = database {
-                if changes.parameters && committed {
-                    database.parameters.fetch_add(1, AcqRel);
-                    // A worker looks whether the extension is there, and how long the intervals are now.
-                    if changes.installation {
-                        database.installations.fetch_add(1, AcqRel);
-                        database.set_presence(Presence::Unknown);
-                        database.not_before.store(i64::MIN, Relaxed);
-                    }
-                    database.set_urgent();
-                    shared.control.wake_launcher();
+            if let Some(database) = database
+                && changes.parameters
+                && committed
+            {
+                database.parameters.fetch_add(1, AcqRel);
+                // A worker looks whether the extension is there, and how long the intervals are now.
+                if changes.installation {
+                    database.installations.fetch_add(1, AcqRel);
+                    database.set_presence(Presence::Unknown);
+                    database.not_before.store(i64::MIN, Relaxed);
                 }
+                database.set_urgent();
+                shared.control.wake_launcher();
             }
         }
         changes.sessions.clear();
