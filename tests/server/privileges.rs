@@ -587,3 +587,21 @@ fn a_monitoring_role_reads_the_two_statistics_views_and_no_more() {
         );
     }
 }
+
+/// Their columns are read by number and type: on another table they would read what is not there.
+#[test]
+fn the_trigger_functions_run_on_no_other_table() {
+    let database = own_database();
+    let mut client = database.connect();
+    client.run(
+        "CREATE TABLE public.other (a bytea, b bigint, c timestamptz, d timestamptz, e interval, f interval, g bigint)",
+    );
+    client.run(
+        "CREATE TRIGGER planted AFTER DELETE ON public.other FOR EACH ROW \
+         EXECUTE FUNCTION session_timeout.session_after_delete()",
+    );
+    client.run("INSERT INTO public.other VALUES (sha256('x'), 4096, now(), now(), NULL, NULL, 1)");
+    let refused = session_timeout_tests::error_of(client.batch_execute("DELETE FROM public.other"));
+    client.run("DROP TABLE public.other");
+    assert_eq!(refused.sqlstate, "39P01");
+}
