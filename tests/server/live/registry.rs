@@ -27,6 +27,14 @@ fn small() -> MutexGuard<'static, Server> {
     server.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A database on it, whose registry holds nothing of earlier tests: the launcher forgets what they dropped when it looks.
+fn on_small<'s>(server: &'s Server, hint: &str, params: &[(&str, &str)]) -> Database<'s> {
+    let database = database_of(server, hint, params);
+    let mut client = database.connect();
+    eventually("the registry is empty", SOON, || figure(&mut client, "entries") == 0);
+    database
+}
+
 fn figure(client: &mut Client, name: &str) -> i64 {
     client.value(&format!("SELECT {name} FROM session_timeout.stat_session_timeout"), &[])
 }
@@ -44,7 +52,7 @@ fn open_many(client: &mut Client, count: usize) -> Vec<String> {
 #[test]
 fn sessions_beyond_the_registry_are_answered_right() {
     let server = small();
-    let database = database_of(&server, "beyond", &QUICK);
+    let database = on_small(&server, "beyond", &QUICK);
     let (mut client, mut other) = (database.connect(), database.connect());
     let sids = open_many(&mut client, 500);
     for sid in &sids {
@@ -66,10 +74,8 @@ fn sessions_beyond_the_registry_are_answered_right() {
 #[test]
 fn eviction_loses_no_activity_but_what_is_counted() {
     let server = small();
-    let database = database_of(&server, "evicted", &QUICK);
+    let database = on_small(&server, "evicted", &QUICK);
     let mut client = database.connect();
-    // The launcher may still have to forget the database of another test.
-    eventually("the registry is empty", SOON, || figure(&mut client, "entries") == 0);
     let sids = open_many(&mut client, 1000);
     let lost_before = figure(&mut client, "lost_touches");
     let full_before = figure(&mut client, "registry_full");
@@ -103,7 +109,7 @@ fn eviction_loses_no_activity_but_what_is_counted() {
 #[test]
 fn a_full_registry_is_said_once_in_the_log() {
     let server = small();
-    let database = database_of(&server, "said", &QUICK);
+    let database = on_small(&server, "said", &QUICK);
     let mut client = database.connect();
     let sids = open_many(&mut client, 300);
     let said = || {
@@ -127,20 +133,17 @@ fn clogged(client: &mut Client, mut holder: Client) -> Client {
     let sids = open_many(client, 400);
     holder.run("BEGIN; LOCK TABLE session_timeout.session IN SHARE MODE");
     let before = figure(client, "registry_full");
-    // The launcher may still be forgetting the database of another test.
-    eventually("the registry is full", SOON, || {
-        for sid in &sids {
-            assert!(client.check(sid));
-        }
-        figure(client, "registry_full") > before
-    });
+    for sid in &sids {
+        assert!(client.check(sid));
+    }
+    assert!(figure(client, "registry_full") > before);
     holder
 }
 
 #[test]
 fn an_expiry_found_while_the_registry_is_full_stands_when_the_delay_is_raised() {
     let server = small();
-    let database = database_of(&server, "full_expiry", &QUIET);
+    let database = on_small(&server, "full_expiry", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     open_expired(&mut client, &sid);
@@ -156,7 +159,7 @@ fn an_expiry_found_while_the_registry_is_full_stands_when_the_delay_is_raised() 
 #[test]
 fn a_session_beyond_the_registry_that_is_closed_is_closed() {
     let server = small();
-    let database = database_of(&server, "full_close", &QUIET);
+    let database = on_small(&server, "full_close", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     let sid = new_sid();
     client.open(&sid);
@@ -173,10 +176,7 @@ fn a_session_beyond_the_registry_that_is_closed_is_closed() {
 #[test]
 fn one_database_does_not_crowd_out_the_unwritten_activity_of_another() {
     let server = small();
-    let (modest, greedy) = (
-        database_of(&server, "modest", &QUIET),
-        database_of(&server, "greedy", &QUICK),
-    );
+    let (modest, greedy) = (on_small(&server, "modest", &QUIET), on_small(&server, "greedy", &QUICK));
     let mut client = modest.connect();
     let sids = open_many(&mut client, 20);
     let touched: Vec<_> = sids.iter().map(|sid| client.verdict(sid).last_activity).collect();
@@ -215,7 +215,7 @@ fn let_go(client: &mut Client, hanging: InFlight<()>) {
 #[test]
 fn an_expiry_found_while_the_session_is_being_changed_stands_when_the_delay_is_raised() {
     let server = small();
-    let database = database_of(&server, "flux_expiry", &QUIET);
+    let database = on_small(&server, "flux_expiry", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     open_expired(&mut client, &sid);
@@ -232,7 +232,7 @@ fn an_expiry_found_while_the_session_is_being_changed_stands_when_the_delay_is_r
 #[test]
 fn an_expiry_found_while_another_session_is_being_opened_stands_when_the_delay_is_raised() {
     let server = small();
-    let database = database_of(&server, "login_expiry", &QUIET);
+    let database = on_small(&server, "login_expiry", &QUIET);
     let mut client = database.connect();
     let (sid, other) = (new_sid(), new_sid());
     open_expired(&mut client, &sid);
@@ -247,7 +247,7 @@ fn an_expiry_found_while_another_session_is_being_opened_stands_when_the_delay_i
 #[test]
 fn activity_is_kept_while_another_session_is_being_opened() {
     let server = small();
-    let database = database_of(&server, "login_touch", &QUIET);
+    let database = on_small(&server, "login_touch", &QUIET);
     let mut client = database.connect();
     let (sid, other) = (new_sid(), new_sid());
     client.open(&sid);
@@ -260,7 +260,7 @@ fn activity_is_kept_while_another_session_is_being_opened() {
 #[test]
 fn a_close_whose_commit_takes_its_time_counts_when_it_returns() {
     let server = small();
-    let database = database_of(&server, "slow_close", &QUIET);
+    let database = on_small(&server, "slow_close", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
