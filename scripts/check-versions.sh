@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Checks what a release rests on: one version everywhere, and install and upgrade scripts of released versions as they
+# were released. docs/release.md says what to do, and when. Called by lint.sh.
+source "$(dirname "$0")/env.sh"
+
+sums=sql/released.sha256
+problems=0
+
+problem() {
+    printf 'error: %s\n' "$1" >&2
+    shift
+    for line in "$@"; do printf '       %s\n' "$line" >&2; done
+    problems=$((problems + 1))
+}
+
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
+[ -n "$version" ] || die "there is no version in [workspace.package] of Cargo.toml"
+
+# expect WHERE FOUND: what stands somewhere is the version of Cargo.toml
+expect() {
+    [ "$2" = "$version" ] || problem "$1 says ${2:-nothing}, and Cargo.toml says $version"
+}
+
+expect "default_version in $name.control" "$(sed -n "s/^default_version = '\(.*\)'$/\1/p" "$name.control")"
+expect "the first heading of CHANGELOG.md" "$(sed -n 's/^## \[\(.*\)\].*/\1/p' CHANGELOG.md | head -n 1)"
+expect "extension_sql_file! in src/lib.rs" "$(sed -n "s/^extension_sql_file!(\"..\/sql\/$name--\(.*\)\.sql\",.*/\1/p" src/lib.rs)"
+[ -f "sql/$name--$version.sql" ] || problem "there is no sql/$name--$version.sql"
+
+# ---- Released scripts ----
+
+# Versions with a date in CHANGELOG.md, oldest first: each has its line in the list, and so has each step to it.
+mapfile -t released < <(sed -n 's/^## \[\(.*\)\] - [0-9-]*$/\1/p' CHANGELOG.md | sort -V)
+mapfile -t listed < <(sed -n 's/^[0-9a-f]\{64\}  //p' "$sums")
+
+is_listed() { printf '%s\n' "${listed[@]}" | grep -q -x -F "$1"; }
+
+frozen=()
+previous=
+for release in "${released[@]}"; do
+    frozen+=("$name--$release.sql")
+    if [ -n "$previous" ]; then frozen+=("$name--$previous--$release.sql"); fi
+    previous=$release
+done
+for script in "${frozen[@]}"; do
+    is_listed "$script" || problem "$sums has no line for $script, though CHANGELOG.md says when it was released" \
+        "In sql/: sha256sum $script >>released.sha256"
+done
+for script in "${listed[@]}"; do
+    printf '%s\n' "${frozen[@]}" | grep -q -x -F "$script" ||
+        problem "$sums lists $script, which CHANGELOG.md does not say is released"
+done
+
+if ! changed=$(cd sql && sha256sum --check --quiet released.sha256 2>&1); then
+    problem "a released script was changed:" "$changed" \
+        "It has been installed as it was, and nobody's database changes with the file. Restore it, and write the change" \
+        "into the script of the version under development, and into the upgrade script to it: docs/release.md."
+fi
+
+# ---- Ways to the newest version ----
+
+if [ "$previous" != "$version" ]; then
+    if [ ! -f "sql/$name--$previous--$version.sql" ]; then
+        problem "there is no sql/$name--$previous--$version.sql: who has $previous cannot come to $version"
+    fi
+fi
+
+[ "$problems" -eq 0 ] || exit 1
