@@ -22,8 +22,9 @@ export PGRX_PG_CONFIG_PATH=$PG_CONFIG PGRX_HOME=$root/target/pgrx
 cargo clippy -q -p "$name" --no-default-features --features "pg$PG" -- -D warnings
 cargo clippy -q --workspace --exclude "$name" --all-targets -- -D warnings
 
-say "Cargo.lock fits the manifests"
+say "each Cargo.lock fits its manifests"
 cargo metadata --locked --format-version 1 >/dev/null
+cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 
 # Advisories are not checked here: their database is a git repository, fetched anew, and a finding would fail a build
 # that nobody changed. By hand: target/lint/bin/cargo-deny check advisories

@@ -37,7 +37,7 @@ use pgrx::prelude::*;
 
 pgrx::pg_module_magic!();
 
-extension_sql_file!("../sql/inactive_session_timeout--0.1.0.sql", name = "install");
+extension_sql_file!("../sql/inactive_session_timeout--0.2.0.sql", name = "install");
 
 /// Called by PostgreSQL when it loads the library: in each backend on first use, or once in the postmaster.
 #[pg_guard]

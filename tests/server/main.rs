@@ -17,3 +17,4 @@ mod parameters;
 mod privileges;
 mod smoke;
 mod transactions;
+mod upgrade;

@@ -1,7 +1,7 @@
 //! The live path: the library preloaded, sessions answered from memory, rows kept by the launcher and its workers.
 
 mod cluster;
-mod support;
+pub mod support;
 
 mod crash;
 mod databases;
