@@ -1,0 +1,223 @@
+"""The sessions this database has opened, and what is asked of the extension about them.
+
+A session is known to the extension by the first 42 characters of Odoo's session id. They stay the same over the soft
+rotation, they are what ``res.device.log`` stores, and they are no login by themselves.
+
+The table is what makes adoption safe. A session whose row in the extension is gone has either ended, or was logged in
+where this addon could not see it: before it was installed, or on a route without a database. Which of the two, its own
+file cannot tell for certain: what a request writes there may be lost, or come late. So the extension's row and the
+record here are written in one transaction, and a session that has a record is never opened a second time.
+
+A record must outlive every copy of the session's file. It is deleted only a day after the files have been.
+"""
+
+import contextlib
+import logging
+import time
+from datetime import timedelta
+
+import psycopg2
+
+from odoo import api, fields, models
+from odoo.http import STORED_SESSION_BYTES, root
+
+_logger = logging.getLogger(__name__)
+
+# What is asked on each request. The second column: what this server has seen of the session does not reach the others
+# (a replica, or a read-only transaction where the library is not preloaded).
+CHECK = """
+    SELECT session_timeout.check_session(%s, %s),
+           pg_catalog.pg_is_in_recovery()
+           OR pg_catalog.current_setting('session_timeout.max_sessions', true) IS NULL
+"""
+# The same for what must end at the deadline and not at the next purge: an open websocket. Its URL is usually one of the
+# ignored ones, on which a session past its deadline still validates.
+CHECK_STRICTLY = """
+    SELECT v.valid AND coalesce(v.expires_in >= '0'::pg_catalog.interval, true),
+           pg_catalog.pg_is_in_recovery()
+           OR pg_catalog.current_setting('session_timeout.max_sessions', true) IS NULL
+    FROM session_timeout.session_verdict(%s, %s) AS v
+"""
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
+# Files of a session that has ended may be written once more by a request that was under way then.
+FORGET_AFTER = timedelta(days=1)
+TIDY_BATCH = 1000
+
+
+def identifier_of(session):
+    """What a session is called in the extension."""
+    return session.sid[:STORED_SESSION_BYTES]
+
+
+class SessionTimeoutLogin(models.Model):
+    _name = "session.timeout.login"
+    _description = "Session opened in the session timeout extension"
+    _rec_name = "user_id"
+    _log_access = False
+
+    identifier = fields.Char(required=True)
+    user_id = fields.Many2one("res.users", required=True, ondelete="cascade", index=True)
+    ended_at = fields.Datetime(index="btree_not_null")
+
+    _identifier_unique = models.Constraint("UNIQUE (identifier)", "A session is opened once.")
+
+    # ---- Checks ----
+
+    @api.model
+    def _is_open(self, session, path, strictly=False):
+        """Check a logged-in session: one statement in the request's own cursor. False: it has been logged out."""
+        identifier = identifier_of(session)
+        statement = CHECK_STRICTLY if strictly else CHECK
+        cr = self.env.cr
+        cr.execute(statement, (identifier, path))
+        is_open, kept_here = cr.fetchone()
+        if is_open:
+            if cr.readonly and kept_here:
+                self._pass_on_activity(identifier, path)
+            return True
+        if self._second_look(session, statement, path):
+            return True
+        # Without preload the check has deleted the row in this transaction, and holds its lock.
+        cr.rollback()
+        with self._own_cursor() as own:
+            own.execute("SELECT session_timeout.check_session(%s)", (identifier,))
+        root.session_store.delete_from_identifiers([identifier])
+        return False
+
+    def _second_look(self, session, statement, path):
+        """Ask again, outside the request's transaction and never on a replica; open what has never been opened."""
+        identifier = identifier_of(session)
+        try:
+            with self._own_cursor() as cr:
+                cr.execute(statement, (identifier, path))
+                return cr.fetchone()[0] or self._adopt(cr, identifier, session.uid)
+        except psycopg2.errors.SerializationFailure:
+            # A parallel request of the same session has adopted it.
+            with self._own_cursor() as cr:
+                cr.execute(statement, (identifier, path))
+                return cr.fetchone()[0]
+
+    @api.model
+    def _adopt(self, cr, identifier, uid):
+        """Open a session, unless it has been opened before. True: opened."""
+        cr.execute(
+            """
+            INSERT INTO session_timeout_login (identifier, user_id)
+            SELECT %s, u.id FROM res_users AS u WHERE u.id = %s AND u.active
+            ON CONFLICT (identifier) DO NOTHING
+            """,
+            (identifier, uid),
+        )
+        if not cr.rowcount:
+            return False
+        cr.execute(
+            "SELECT session_timeout.open_session(%s, u.login) FROM res_users AS u WHERE u.id = %s", (identifier, uid)
+        )
+        return True
+
+    def _pass_on_activity(self, identifier, path):
+        """What a replica has seen stays there: tell the primary, now and then."""
+        passed_on = self.env.registry.__dict__.setdefault("_session_timeout_passed_on", {})
+        now = time.monotonic()
+        if passed_on.get(identifier, 0) > now:
+            return
+        with self._own_cursor() as cr:
+            cr.execute(
+                "SELECT extract(epoch FROM expires_in) FROM session_timeout.session_verdict(%s, %s)", (identifier, path)
+            )
+            expires_in = cr.fetchone()[0]
+        # Activity is exact to a hundredth of the delay, and to a minute.
+        pause = 60 if expires_in is None else max(0, min(60, float(expires_in) / 100))
+        if len(passed_on) > 10000:
+            passed_on.clear()
+        passed_on[identifier] = now + pause
+
+    @contextlib.contextmanager
+    def _own_cursor(self):
+        """A transaction of its own on the primary, which commits. It waits for no lock that its caller may hold."""
+        with self.env.registry.cursor() as cr:
+            cr.execute(LOCK_TIMEOUT)
+            yield cr
+
+    # ---- The life of a session ----
+
+    @api.model
+    def _opened(self, session, replaced=None):
+        """A login: ``session`` is new, and takes the place of the session identified by ``replaced``."""
+        with contextlib.nullcontext(self.env.cr) if not self.env.cr.readonly else self._own_cursor() as cr:
+            if replaced:
+                cr.execute("SELECT session_timeout.close_session(%s)", (replaced,))
+            self._adopt(cr, identifier_of(session), session.uid)
+
+    @api.model
+    def _logged_out(self, identifier):
+        """A logout, which stands whatever becomes of the request."""
+        try:
+            with self._own_cursor() as cr:
+                cr.execute("SELECT session_timeout.close_session(%s)", (identifier,))
+        except psycopg2.errors.LockNotAvailable:
+            # Its file is gone, so nobody can use it: it will expire.
+            _logger.warning("A session that is being changed was logged out: left to expire")
+
+    @api.model
+    def _close(self, identifiers):
+        """End sessions as part of this transaction; their files go when it commits."""
+        identifiers = list(identifiers)
+        if not identifiers:
+            return
+        self.env.cr.execute("SELECT session_timeout.close_session(i) FROM unnest(%s) AS i", (identifiers,))
+        self.env["res.device.log"].sudo().search(
+            [("session_identifier", "in", identifiers), ("revoked", "=", False)]
+        ).write({"revoked": True})
+
+        @self.env.cr.postcommit.add
+        def delete_files():
+            root.session_store.delete_from_identifiers(identifiers)
+
+    @api.model
+    def _close_of_users(self, logins, present=None):
+        """End all sessions of users, but for the present one, as part of this transaction."""
+        for login in logins:
+            self.env.cr.execute("SELECT session_timeout.close_user_sessions(%s, %s)", (login, present))
+
+    @api.model
+    def _outlook(self, identifier, touch=False):
+        """How a session stands; with ``touch``, this counts as activity."""
+        function = "session_verdict" if touch else "peek_session"
+        self.env.cr.execute(
+            f"SELECT valid, extract(epoch FROM expires_in), warn FROM session_timeout.{function}(%s)", (identifier,)
+        )
+        valid, expires_in, warn = self.env.cr.fetchone()
+        return {
+            "valid": valid,
+            "expires_in": float(expires_in) if valid and expires_in is not None else None,
+            "warn": warn,
+        }
+
+    # ---- What is left of ended sessions ----
+
+    @api.model
+    def _cron_tidy(self):
+        """Delete the files of sessions that the extension has ended, and later what is known of them here."""
+        self.env.cr.execute("SELECT pg_catalog.current_setting('session_timeout.max_sessions', true) IS NULL")
+        if self.env.cr.fetchone()[0]:
+            self.env.cr.execute("SELECT session_timeout.purge_sessions()")  # preloaded, a worker does it
+        self.env.cr.execute(
+            """
+            SELECT l.id FROM session_timeout_login AS l
+            WHERE l.ended_at IS NULL AND NOT EXISTS (
+                SELECT FROM session_timeout.session AS s
+                WHERE s.digest = session_timeout.session_digest(l.identifier))
+            ORDER BY l.id LIMIT %s
+            """,
+            (TIDY_BATCH,),
+        )
+        ended = self.browse(row[0] for row in self.env.cr.fetchall())
+        forgotten = self.search([("ended_at", "<", fields.Datetime.now() - FORGET_AFTER)], limit=TIDY_BATCH)
+        gone = ended.mapped("identifier") + forgotten.mapped("identifier")
+        root.session_store.delete_from_identifiers(gone)
+        self.env["res.device.log"].sudo().search(
+            [("session_identifier", "in", gone), ("revoked", "=", False)]
+        ).write({"revoked": True})
+        ended.write({"ended_at": fields.Datetime.now()})
+        forgotten.unlink()
