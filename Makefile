@@ -11,7 +11,7 @@ KEEP ?=
 export PG PG_CONFIG DESTDIR KEEP
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test soak fuzz build install uninstall lint clean
+.PHONY: help demo demo-stop test soak fuzz build install uninstall deb test-deb lint clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -49,6 +49,14 @@ install: build ## Install it into PostgreSQL; with DESTDIR=dir, below dir
 
 uninstall: ## Remove it from PostgreSQL
 	@scripts/uninstall.sh
+
+deb: ## Make a Debian package, postgresql-15-inactive-session-timeout, in target/deb
+	@scripts/setup.sh deb
+	@scripts/build.sh
+	@scripts/deb.sh
+
+test-deb: deb ## Install, use and remove the package, in a copy of the system that is thrown away
+	@scripts/test-deb.sh
 
 lint: ## Check form, dependencies and spelling
 	@scripts/setup.sh lint

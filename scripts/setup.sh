@@ -2,8 +2,8 @@
 # Installs what is missing to build, test and run: PostgreSQL with its server headers, a C compiler and libclang
 # (for pgrx's bindings), by apt. Says nothing where everything is there. Rust is the user's to install.
 #
-# setup.sh [lint | test]    with `lint`, also shellcheck, and Python's venv for lint.sh's other tools; with `test`, also
-#                           pgbouncer
+# setup.sh [lint | test | deb]    with `lint`, also shellcheck, and Python's venv for lint.sh's other tools; with `test`,
+#                                 also pgbouncer; with `deb`, also debhelper and lintian
 source "$(dirname "$0")/env.sh"
 
 require_rust() {
@@ -33,6 +33,10 @@ missing_packages() {
         compgen -G '/usr/lib*/libclang*.so*' >/dev/null || [ -n "${LIBCLANG_PATH:-}" ] || echo libclang-dev
     if [ "${1:-}" = test ]; then
         [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || echo pgbouncer
+    fi
+    if [ "${1:-}" = deb ]; then
+        command -v dh >/dev/null || echo debhelper
+        command -v lintian >/dev/null || echo lintian
     fi
     if [ "${1:-}" = lint ]; then
         python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
