@@ -5,6 +5,7 @@ mod support;
 
 mod checks;
 mod concurrency;
+mod documentation;
 mod dump;
 mod encodings;
 mod events;
