@@ -16,7 +16,11 @@
     ],
     "assets": {
         "web.assets_backend": [
-            "inactive_session_timeout_pg/static/src/**/*",
+            "inactive_session_timeout_pg/static/src/tabs.js",
+            "inactive_session_timeout_pg/static/src/session_expiry/**/*",
+        ],
+        "web.assets_unit_tests": [
+            "inactive_session_timeout_pg/static/tests/**/*",
         ],
     },
     "pre_init_hook": "pre_init_hook",

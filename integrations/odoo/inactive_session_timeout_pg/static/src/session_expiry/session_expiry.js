@@ -1,0 +1,372 @@
+import { browser } from "@web/core/browser/browser";
+import { _t } from "@web/core/l10n/translation";
+import {
+    ConnectionAbortedError,
+    ConnectionLostError,
+    rpc,
+    rpcBus,
+    RPCError,
+} from "@web/core/network/rpc";
+import { registry } from "@web/core/registry";
+import { redirect } from "@web/core/utils/urls";
+
+import { reactive } from "@odoo/owl";
+
+import { myTurn, openTabs } from "../tabs";
+import { plan, retryIn } from "./plan";
+import { SessionExpiryDialog } from "./session_expiry_dialog";
+
+/** Asks how long is left; never counts as activity. */
+export const OUTLOOK_ROUTE = "/inactive_session_timeout_pg/outlook";
+/** Counts as activity, and tells how long is left then. */
+export const STAY_ROUTE = "/inactive_session_timeout_pg/stay";
+/** In the tab's sessionStorage: tells the login page that the session has ended by itself. */
+export const ENDED_KEY = "inactive_session_timeout_pg.ended";
+
+// All in milliseconds.
+const ANSWER_WITHIN = 15_000; // else the server counts as unreachable
+const HOLD = 10_000; // how long a tab waits for the answer to another tab's question
+const STALE = 30_000; // what was learnt longer ago is asked again when the user comes back to the tab
+const STALE_UNLIMITED = 300_000; // the same where no limit was in force
+const CALM = 2_000; // between the questions that requests of this tab cause while it warns
+const CLOCK_SET = 60_000; // answers out of order by more than this: the clock was set
+
+export const isSessionExpired = (error) =>
+    error?.exceptionName === "odoo.http.SessionExpiredException";
+
+/**
+ * Follows the session's expiry: warns before it, and goes to the login page after it.
+ *
+ * The server decides. The browser's clock only says when to ask: at the moment when a warning is due if there was no
+ * activity, and when time is up. Activity is not watched; the answer tells of it. One tab asks and tells the others.
+ */
+export class SessionExpiry {
+    /**
+     * @param {{ dialog: Object; notification: Object }} services
+     * @param {{ expires_in: number | null; warning: number }} info when the page was rendered, in seconds
+     */
+    constructor(env, { dialog, notification }, { expires_in, warning }) {
+        this.env = env;
+        this.dialog = dialog;
+        this.notification = notification;
+        this.limits = { warning, longest: expires_in ?? 0 };
+        this.state = reactive({
+            deadline: null, // by Date.now(), which all tabs share
+            warned: false,
+            final: false, // staying does not help: the session has reached its longest duration
+            unreachable: false,
+            busy: false, // the server is being told that the user stays
+            over: false,
+        });
+        this.asking = false;
+        this.wish = false; // the user wants to stay, and the server has not been told yet
+        this.failures = 0;
+        this.activityAt = 0; // when the last request of this tab was answered
+        this.ours = new Set(); // requests of our own, which are no activity
+        this.goneOn = false; // the user has seen that the session cannot be extended
+
+        // The page was rendered after it began to load.
+        this.askedAt = Date.now() - browser.performance.now(); // when that was asked which is known
+        this.listen();
+        if (expires_in !== null) {
+            this.state.deadline = this.askedAt + expires_in * 1000;
+            const { lookIn } = plan({ expires_in, warn: false }, this.limits);
+            this.lookAt(this.askedAt + lookIn * 1000);
+        }
+        this.tell({ type: "activity" }); // loading a page is one
+    }
+
+    // ---- What happens ----
+
+    listen() {
+        const cleanups = [];
+        const on = (target, type, listener, options) => {
+            target.addEventListener(type, listener, options);
+            cleanups.push(() => target.removeEventListener(type, listener, options));
+        };
+        on(rpcBus, "RPC:REQUEST", ({ detail }) => this.onRequest(detail));
+        on(rpcBus, "RPC:RESPONSE", ({ detail }) => this.onResponse(detail));
+        const onComeBack = () => this.onComeBack();
+        for (const type of ["focus", "online", "pageshow"]) {
+            on(browser, type, onComeBack);
+        }
+        on(document, "visibilitychange", onComeBack);
+        // The way back in the browser's history may show the page as it was left.
+        on(browser, "pageshow", (ev) => ev.persisted && this.state.over && this.goToLogin());
+        // Nothing may hold the page once the session is over: it shows what is no longer the visitor's to see. This
+        // listener was added before those of the views, which would ask whether to leave.
+        const onBeforeUnload = (ev) => this.state.over && ev.stopImmediatePropagation();
+        on(browser, "beforeunload", onBeforeUnload, { capture: true });
+        const tabs = openTabs((message) => this.onMessage(message));
+        this.tell = tabs.tell;
+        cleanups.push(tabs.close);
+        this.stop = () => {
+            browser.clearTimeout(this.timer);
+            browser.clearTimeout(this.calmTimer);
+            cleanups.forEach((cleanup) => cleanup());
+            this.state.warned = false;
+            this.showOrHide();
+        };
+    }
+
+    onRequest({ data, url }) {
+        if (url === OUTLOOK_ROUTE || url === STAY_ROUTE) {
+            this.ours.add(data.id);
+        }
+    }
+
+    onResponse({ data, error }) {
+        if (this.ours.delete(data.id)) {
+            return;
+        }
+        if (isSessionExpired(error)) {
+            this.end(Date.now());
+        } else if (error instanceof ConnectionLostError || error instanceof ConnectionAbortedError) {
+            return;
+        } else {
+            this.activityAt = Date.now();
+            if (this.state.warned) {
+                browser.clearTimeout(this.calmTimer);
+                const wait = Math.max(0, this.askedAt + CALM - Date.now());
+                this.calmTimer = browser.setTimeout(() => this.state.warned && this.ask(), wait);
+            }
+        }
+    }
+
+    /** Timers of a hidden tab are late, and those of a sleeping computer later. */
+    onComeBack() {
+        if (document.visibilityState === "visible") {
+            const now = Date.now();
+            const stale = this.state.deadline === null ? STALE_UNLIMITED : STALE;
+            if (this.state.unreachable || now - this.askedAt > stale || now > this.dueAt) {
+                this.ask();
+            }
+        }
+    }
+
+    onMessage({ type, askedAt, deadline, ...outlook }) {
+        switch (type) {
+            case "asking":
+                if (this.dueAt < Date.now() + HOLD && !this.asking) {
+                    this.lookAt(Date.now() + HOLD);
+                }
+                break;
+            case "outlook":
+                outlook.expires_in = deadline === null ? null : (deadline - Date.now()) / 1000;
+                this.learn({ valid: true, ...outlook }, askedAt);
+                break;
+            case "over":
+                if (askedAt >= this.askedAt) {
+                    this.leave();
+                }
+                break;
+            case "activity":
+                if (this.state.warned) {
+                    this.due();
+                }
+                break;
+            case "login": // a login page was opened
+                this.due();
+                break;
+        }
+    }
+
+    // ---- Asking ----
+
+    lookAt(time) {
+        browser.clearTimeout(this.timer);
+        this.dueAt = time;
+        this.timer = browser.setTimeout(() => this.due(), Math.max(0, time - Date.now()));
+    }
+
+    /** It is time to ask, here and in the other tabs. */
+    due() {
+        browser.clearTimeout(this.timer);
+        this.dueAt = Date.now();
+        const wait = myTurn();
+        if (wait) {
+            this.timer = browser.setTimeout(() => this.ask(), wait);
+        } else {
+            this.ask();
+        }
+    }
+
+    async ask() {
+        if (!this.asking) {
+            this.asking = true;
+            await this.request(this.wish ? STAY_ROUTE : OUTLOOK_ROUTE);
+            this.asking = false;
+        }
+    }
+
+    async stay() {
+        this.wish = true;
+        this.state.busy = true;
+        await this.request(STAY_ROUTE);
+        this.state.busy = false;
+    }
+
+    async request(route) {
+        if (this.state.over) {
+            return;
+        }
+        browser.clearTimeout(this.timer);
+        this.dueAt = Infinity;
+        const askedAt = Date.now();
+        this.tell({ type: "asking" });
+        const request = rpc(route, {}, { silent: true });
+        let lateTimer;
+        const late = new Promise((_, reject) => {
+            lateTimer = browser.setTimeout(() => {
+                request.abort(false);
+                reject(new ConnectionLostError(route));
+            }, ANSWER_WITHIN);
+        });
+        try {
+            const outlook = await Promise.race([request, late]);
+            const stayed = route === STAY_ROUTE;
+            if (stayed) {
+                this.wish = false;
+            }
+            this.learn(outlook, askedAt, { stayed, ours: true });
+        } catch (error) {
+            this.onFailure(error, askedAt);
+        } finally {
+            browser.clearTimeout(lateTimer);
+        }
+    }
+
+    /** The server has not told anything: nothing is known, and nobody is logged out for that. */
+    onFailure(error, askedAt) {
+        if (isSessionExpired(error)) {
+            return this.end(askedAt);
+        }
+        if (error.code === 404) {
+            return this.stop(); // the addon was uninstalled
+        }
+        if (error instanceof RPCError && this.wish) {
+            this.wish = false;
+            Promise.reject(error); // such as a request to confirm one's identity: Odoo shows it
+        }
+        this.failures++;
+        this.state.unreachable = true;
+        if (Date.now() > this.state.deadline) {
+            this.wish = false; // it was for this deadline
+        }
+        this.lookAt(Date.now() + retryIn(this.failures) * 1000);
+        this.showOrHide();
+    }
+
+    // ---- Knowing ----
+
+    /**
+     * @param {import("./plan").Outlook & { final?: boolean }} outlook
+     * @param {number} askedAt when the server was asked for it
+     * @param {{ stayed?: boolean; ours?: boolean }} [how] whether the question was a wish to stay, whether it was ours
+     */
+    learn(outlook, askedAt, { stayed = false, ours = false } = {}) {
+        const older = this.askedAt - askedAt;
+        if (this.state.over || (older > 0 && older < CLOCK_SET)) {
+            return; // something newer is known
+        }
+        if (!outlook.valid) {
+            return this.end(askedAt);
+        }
+        this.askedAt = askedAt;
+        this.failures = 0;
+        this.state.unreachable = false;
+        const { expires_in, warn } = outlook;
+        this.limits.warning = outlook.warning ?? this.limits.warning;
+        this.limits.longest = Math.max(this.limits.longest, expires_in ?? 0);
+        const { warned, lookIn } = plan(outlook, this.limits);
+        if (warned && this.activityAt > askedAt) {
+            // That was asked before a request of this tab.
+            this.activityAt = 0;
+            return this.lookAt(Date.now());
+        }
+        const now = Date.now();
+        this.state.deadline = expires_in === null ? null : now + expires_in * 1000;
+        this.state.warned = warned;
+        this.state.final = warned && (outlook.final || stayed || this.state.final);
+        this.goneOn &&= warned;
+        if (ours) {
+            const { deadline, final } = this.state;
+            this.tell({ type: "outlook", askedAt, deadline, warn, final });
+        }
+        if (lookIn === null) {
+            browser.clearTimeout(this.timer);
+            this.dueAt = Infinity;
+        } else {
+            this.lookAt(now + lookIn * 1000);
+        }
+        this.showOrHide();
+    }
+
+    /** The server says that the session is over. */
+    end(askedAt) {
+        this.tell({ type: "over", askedAt });
+        this.leave();
+    }
+
+    leave() {
+        if (this.state.over) {
+            return;
+        }
+        browser.clearTimeout(this.timer);
+        browser.clearTimeout(this.calmTimer);
+        this.state.over = true;
+        const { deadline } = this.state;
+        if (deadline !== null && deadline <= Date.now()) {
+            browser.sessionStorage.setItem(ENDED_KEY, "1");
+        }
+        this.goToLogin();
+    }
+
+    goToLogin() {
+        const { pathname, search, hash } = browser.location;
+        redirect(`/web/login?redirect=${encodeURIComponent(pathname + search + hash)}`);
+    }
+
+    // ---- Showing ----
+
+    showOrHide() {
+        if (!this.state.warned || this.goneOn) {
+            this.closeDialog?.();
+        } else if (!this.closeDialog) {
+            this.closeDialog = this.dialog.add(
+                SessionExpiryDialog,
+                {
+                    state: this.state,
+                    stay: () => this.stay(),
+                    logOut: () => this.logOut(),
+                    goOn: () => this.goOn(),
+                },
+                {
+                    onClose: () => {
+                        this.closeDialog = null;
+                        if (!this.state.busy) {
+                            Promise.resolve().then(() => this.showOrHide()); // where others closed it
+                        }
+                    },
+                }
+            );
+        }
+    }
+
+    /** As the user menu does it. */
+    logOut() {
+        registry.category("user_menuitems").get("log_out")(this.env).callback();
+    }
+
+    goOn() {
+        this.goneOn = true;
+        this.showOrHide();
+        const time = luxon.DateTime.fromMillis(this.state.deadline).toLocaleString(
+            luxon.DateTime.TIME_SIMPLE
+        );
+        this.notification.add(_t("Your session ends at %s. Save your work before.", time), {
+            type: "warning",
+            sticky: true,
+        });
+    }
+}
