@@ -11,7 +11,7 @@ KEEP ?=
 export PG PG_CONFIG DESTDIR KEEP
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test soak fuzz build install uninstall deb test-deb lint clean
+.PHONY: help demo demo-stop test soak fuzz build install uninstall deb test-deb test-odoo lint clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -57,6 +57,12 @@ deb: ## Make a Debian package, postgresql-15-inactive-session-timeout, in target
 
 test-deb: deb ## Install, use and remove the package, in a copy of the system that is thrown away
 	@scripts/test-deb.sh
+
+test-odoo: ## Run the Odoo addon's tests on a real Odoo 19; TESTS=addon those in Odoo, TESTS=name others by name
+	@scripts/setup.sh
+	@scripts/build.sh
+	@scripts/odoo-setup.sh
+	@scripts/test-odoo.sh $(TESTS)
 
 lint: ## Check form, dependencies and spelling
 	@scripts/setup.sh lint

@@ -1,42 +1,128 @@
 """The extension's parameters as System Parameters.
 
-A trigger carries what is written here to the extension's rows (see hooks.py). The other way round there is nothing to
-carry: the extension's table takes no trigger of ours, so the rows are read from there, and never from a cache.
+A trigger carries what is written to ``ir_config_parameter`` into the extension's rows (hooks.py). The extension's table
+takes no trigger of ours, as its owner is the server's superuser. So the other way round nothing is carried: values are
+read from the extension's rows, past every cache, and what is stored here follows within minutes (a scheduled action).
 """
 
-import psycopg2
+import psycopg2.errors
 
 from odoo import api, models
+from odoo.addons.base.models.ir_model import MODULE_UNINSTALL_FLAG
 from odoo.exceptions import ValidationError
 
 PREFIX = "inactive_session_time_out_"
 DELAY = PREFIX + "delay"
 IGNORED_URL = PREFIX + "ignored_url"
+IGNORED_URL_MODE = PREFIX + "ignored_url_mode"
 WARNING = PREFIX + "warning"
+# What holds where the extension's row has been deleted.
 DEFAULTS = {
     DELAY: "7200",
     IGNORED_URL: "/calendar/notify,/longpolling/poll,/longpolling/im_status,/websocket",
     WARNING: "300",
 }
+# Brings the stored rows in step with the extension's, which the trigger then finds as they are.
+FOLLOW = """
+    UPDATE ir_config_parameter AS p SET value = session_timeout.get_param(p.key)
+    WHERE p.key LIKE 'inactive\\_session\\_time\\_out\\_%' AND session_timeout.get_param(p.key) <> p.value
+"""
+
+
+def is_ours(key):
+    return bool(key) and key.startswith(PREFIX)
 
 
 class IrConfigParameter(models.Model):
     _inherit = "ir.config_parameter"
 
+    # ---- Reading ----
+
     @api.model
     def _get_param(self, key):
-        if not key or not key.startswith(PREFIX):
+        if not is_ours(key):
             return super()._get_param(key)
         self.flush_model(["key", "value"])
-        self.env.cr.execute("SELECT session_timeout.get_param(%s, %s)", (key, DEFAULTS.get(key)))
-        return self.env.cr.fetchone()[0]
+        return self._session_timeout_values([key])[key]
+
+    def _fetch_query(self, query, fields):
+        fetched = super()._fetch_query(query, fields)
+        field = self._fields["value"]
+        if field in fields:
+            ours = fetched.filtered(lambda parameter: is_ours(parameter.key))
+            values = self._session_timeout_values(ours.mapped("key"))
+            unwritten = self.env._field_dirty.get(field, ())
+            for parameter in ours:
+                if parameter.id not in unwritten and values[parameter.key] is not None:
+                    field._update_cache(parameter, values[parameter.key])
+        return fetched
+
+    @api.model
+    def _session_timeout_values(self, keys):
+        """What the extension's rows say now, committed by whomever."""
+        if not keys:
+            return {}
+        self.env.cr.execute("SELECT k, session_timeout.get_param(k) FROM unnest(%s) AS k", (list(keys),))
+        return {key: DEFAULTS.get(key) if value is None else value for key, value in self.env.cr.fetchall()}
 
     @api.model
     def _session_timeout_warning(self):
         """The warning's seconds."""
-        value = self.sudo().get_param(WARNING, DEFAULTS[WARNING])
+        value = self._get_param(WARNING)
         try:
             return max(0.0, float(value))
         except ValueError:
             self.env.cr.execute("SELECT extract(epoch FROM %s::pg_catalog.interval)", (value,))
             return max(0.0, float(self.env.cr.fetchone()[0]))
+
+    # ---- Writing ----
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        self.check_access("create")
+        for vals in vals_list:
+            self._session_timeout_set(vals.get("key"), vals.get("value"))
+        return super().create(vals_list)
+
+    def write(self, vals):
+        if "value" in vals or "key" in vals:
+            self.check_access("write")
+            for parameter in self:
+                self._session_timeout_set(vals.get("key", parameter.key), vals.get("value", parameter.value))
+        return super().write(vals)
+
+    def unlink(self):
+        parameters = self
+        if self.env.context.get(MODULE_UNINSTALL_FLAG):
+            # Another module that brought these parameters along is uninstalled; they are in use.
+            parameters = self.filtered(lambda parameter: not is_ours(parameter.key))
+        return super(IrConfigParameter, parameters).unlink()
+
+    @api.model
+    def _session_timeout_set(self, key, value):
+        """Write the extension's row, so that what it refuses is refused here, in words of ours."""
+        if not is_ours(key) or not value:
+            return
+        try:
+            with self.env.cr.savepoint():
+                self.env.cr.execute("SELECT session_timeout.set_param(%s, %s)", (key, value), log_exceptions=False)
+        except psycopg2.errors.InvalidParameterValue as error:
+            raise ValidationError(self._session_timeout_refusal(key, value, error)) from error
+
+    @api.model
+    def _session_timeout_refusal(self, key, value, error):
+        if key == IGNORED_URL:
+            return self.env._(
+                "“%(value)s” is not a list of URLs. Each one begins with / or *, and they are separated by commas.\n"
+                "For example: /websocket, /longpolling/*",
+                value=value,
+            )
+        if key == IGNORED_URL_MODE:
+            return self.env._("“%(value)s” is not a mode. Write skip_check or no_refresh.", value=value)
+        if "there is no parameter" in (error.diag.message_primary or ""):
+            return self.env._("There is no parameter “%(key)s” for inactive sessions.", key=key)
+        return self.env._(
+            "“%(value)s” is not a length of time. Write a number of seconds, such as 7200, or a number with its unit, "
+            "such as 15 minutes or 2 hours.",
+            value=value,
+        )

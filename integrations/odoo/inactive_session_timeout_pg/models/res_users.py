@@ -8,9 +8,11 @@ class ResUsers(models.Model):
     _inherit = "res.users"
 
     def write(self, vals):
-        # What ends a user's sessions in Odoo: a new password, login or second factor, and archiving.
-        ends = not (self._get_session_token_fields() - {"id"}).isdisjoint(vals) and not vals.get("active")
-        logins = self.sudo().mapped("login") if ends else []
+        # What makes Odoo's own session token void: a new password, login or second factor, and archiving.
+        ending = self._get_session_token_fields() & vals.keys()
+        if vals.get("active"):
+            ending -= {"active"}
+        logins = self.sudo().mapped("login") if ending else []
         res = super().write(vals)
         self._end_sessions(logins)
         return res
@@ -23,4 +25,5 @@ class ResUsers(models.Model):
 
     def _end_sessions(self, logins):
         present = identifier_of(request.session) if request and request.session.uid in self.ids else None
-        self.env["session.timeout.login"]._close_of_users(logins, present)
+        for login in logins:
+            self.env.cr.execute("SELECT session_timeout.close_user_sessions(%s, %s)", (login, present))

@@ -19,7 +19,9 @@ from datetime import timedelta
 import psycopg2
 
 from odoo import api, fields, models
-from odoo.http import STORED_SESSION_BYTES, root
+from odoo.http import STORED_SESSION_BYTES, request, root
+
+from .ir_config_parameter import FOLLOW
 
 _logger = logging.getLogger(__name__)
 
@@ -175,10 +177,11 @@ class SessionTimeoutLogin(models.Model):
             root.session_store.delete_from_identifiers(identifiers)
 
     @api.model
-    def _close_of_users(self, logins, present=None):
-        """End all sessions of users, but for the present one, as part of this transaction."""
-        for login in logins:
-            self.env.cr.execute("SELECT session_timeout.close_user_sessions(%s, %s)", (login, present))
+    def _current(self):
+        """The record of the request's own session."""
+        if not request or not request.session.uid:
+            return self.sudo().browse()
+        return self.sudo().search([("identifier", "=", identifier_of(request.session))])
 
     @api.model
     def _outlook(self, identifier, touch=False):
@@ -197,11 +200,16 @@ class SessionTimeoutLogin(models.Model):
     # ---- What is left of ended sessions ----
 
     @api.model
+    def _is_preloaded(self):
+        self.env.cr.execute("SELECT pg_catalog.current_setting('session_timeout.max_sessions', true) IS NOT NULL")
+        return self.env.cr.fetchone()[0]
+
+    @api.model
     def _cron_tidy(self):
         """Delete the files of sessions that the extension has ended, and later what is known of them here."""
-        self.env.cr.execute("SELECT pg_catalog.current_setting('session_timeout.max_sessions', true) IS NULL")
-        if self.env.cr.fetchone()[0]:
+        if not self._is_preloaded():
             self.env.cr.execute("SELECT session_timeout.purge_sessions()")  # preloaded, a worker does it
+        self.env.cr.execute(FOLLOW)
         self.env.cr.execute(
             """
             SELECT l.id FROM session_timeout_login AS l

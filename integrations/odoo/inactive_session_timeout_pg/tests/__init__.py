@@ -1,1 +1,1 @@
-from . import test_hoot
+from . import test_hoot, test_parameters, test_sessions, test_users

@@ -1,0 +1,28 @@
+from odoo.tests import HttpCase, TransactionCase, new_test_user
+
+from odoo.addons.inactive_session_timeout_pg.models.session_timeout_login import STORED_SESSION_BYTES
+
+
+class SessionTimeoutCase(TransactionCase):
+    def row(self, statement, *values):
+        self.env.flush_all()
+        self.env.cr.execute(statement, values)
+        return self.env.cr.fetchone()
+
+    def extension_value(self, key):
+        [value] = self.row("SELECT max(value) FROM session_timeout.config_parameter WHERE key = %s", key)
+        return value
+
+    def opened(self, user, name):
+        """A session of a user, as a login leaves it."""
+        identifier = name.ljust(STORED_SESSION_BYTES, "x")
+        logins = self.env["session.timeout.login"]
+        self.assertTrue(logins._adopt(self.env.cr, identifier, user.id))
+        return logins.sudo().search([("identifier", "=", identifier)])
+
+    def is_open(self, login):
+        [valid] = self.row("SELECT valid FROM session_timeout.peek_session(%s)", login.identifier)
+        return valid
+
+
+__all__ = ["HttpCase", "SessionTimeoutCase", "new_test_user"]

@@ -1,0 +1,116 @@
+from odoo.exceptions import AccessError, ValidationError
+from odoo.tests import tagged
+
+from ..models.ir_config_parameter import DELAY, FOLLOW, IGNORED_URL, WARNING
+from .common import SessionTimeoutCase, new_test_user
+
+
+@tagged("post_install", "-at_install")
+class TestParameters(SessionTimeoutCase):
+    def setUp(self):
+        super().setUp()
+        self.parameters = self.env["ir.config_parameter"].sudo()
+
+    def change_in_the_extension(self, key, value):
+        self.env.cr.execute("UPDATE session_timeout.config_parameter SET value = %s WHERE key = %s", (value, key))
+
+    def test_a_system_parameter_reaches_the_extension(self):
+        self.parameters.set_param(DELAY, "600")
+        self.assertEqual(self.extension_value(DELAY), "600")
+
+    def test_a_system_parameter_changed_by_sql_reaches_the_extension(self):
+        self.env.cr.execute("UPDATE ir_config_parameter SET value = '15 minutes' WHERE key = %s", (DELAY,))
+        self.assertEqual(self.extension_value(DELAY), "15 minutes")
+
+    def test_a_deleted_system_parameter_means_the_default(self):
+        self.parameters.set_param(DELAY, "600")
+        self.parameters.set_param(DELAY, False)
+        self.assertIsNone(self.extension_value(DELAY))
+        self.assertEqual(self.parameters.get_param(DELAY), "7200")
+
+    def test_a_renamed_system_parameter_means_the_default(self):
+        self.parameters.set_param(DELAY, "600")
+        self.parameters.search([("key", "=", DELAY)]).key = "something.else"
+        self.assertIsNone(self.extension_value(DELAY))
+
+    def test_the_extensions_row_is_read_past_the_cache(self):
+        self.assertEqual(self.parameters.get_param(DELAY), "7200")
+        self.change_in_the_extension(DELAY, "1 hour")
+        self.assertEqual(self.parameters.get_param(DELAY), "1 hour")
+
+    def test_the_list_of_system_parameters_shows_the_extensions_row(self):
+        self.change_in_the_extension(DELAY, "1 hour")
+        self.env.invalidate_all()
+        self.assertEqual(self.parameters.search_read([("key", "=", DELAY)], ["value"])[0]["value"], "1 hour")
+
+    def test_what_is_not_written_yet_is_not_shadowed_by_the_extensions_row(self):
+        parameter = self.parameters.search([("key", "=", DELAY)])
+        self.env.invalidate_all()
+        parameter.value = "601"
+        self.assertEqual(parameter.read(["value"])[0]["value"], "601")
+
+    def test_the_stored_rows_follow_the_extension(self):
+        self.change_in_the_extension(DELAY, "1 hour")
+        self.env.cr.execute(FOLLOW)
+        self.assertEqual(self.row("SELECT value FROM ir_config_parameter WHERE key = %s", DELAY), ("1 hour",))
+        self.assertEqual(self.extension_value(DELAY), "1 hour")
+
+    def test_settings_write_the_extensions_rows(self):
+        self.env["res.config.settings"].create(
+            {
+                "session_timeout_delay": "30 minutes",
+                "session_timeout_warning": "60",
+                "session_timeout_ignored_url": "/websocket, /poll/*",
+            }
+        ).execute()
+        self.assertEqual(self.extension_value(DELAY), "30 minutes")
+        self.assertEqual(self.extension_value(WARNING), "60")
+        self.assertEqual(self.extension_value(IGNORED_URL), "/websocket, /poll/*")
+
+    def test_settings_show_the_extensions_rows(self):
+        self.change_in_the_extension(DELAY, "45 minutes")
+        self.assertEqual(self.env["res.config.settings"].create({}).session_timeout_delay, "45 minutes")
+
+    def test_an_emptied_setting_means_the_default(self):
+        self.parameters.set_param(DELAY, "600")
+        self.env["res.config.settings"].create({"session_timeout_delay": False}).execute()
+        self.assertEqual(self.extension_value(DELAY), "7200")
+
+    def test_settings_refuse_a_delay_that_is_no_time_in_plain_words(self):
+        settings = self.env["res.config.settings"].create({"session_timeout_delay": "abc"})
+        with self.assertRaisesRegex(ValidationError, "“abc” is not a length of time. Write a number of seconds"):
+            settings.execute()
+        self.assertEqual(self.extension_value(DELAY), "7200")
+
+    def test_settings_refuse_an_ignored_url_that_is_no_path(self):
+        settings = self.env["res.config.settings"].create({"session_timeout_ignored_url": "websocket"})
+        with self.assertRaisesRegex(ValidationError, "“websocket” is not a list of URLs"):
+            settings.execute()
+
+    def test_a_new_system_parameter_that_does_not_exist_is_refused(self):
+        with self.assertRaisesRegex(ValidationError, "There is no parameter"):
+            self.parameters.create({"key": "inactive_session_time_out_delya", "value": "1"})
+
+    def test_a_refused_value_leaves_the_transaction_usable(self):
+        with self.assertRaises(ValidationError):
+            self.parameters.set_param(DELAY, "abc")
+        self.parameters.set_param(DELAY, "601")
+        self.assertEqual(self.extension_value(DELAY), "601")
+
+    def test_a_user_without_rights_changes_nothing(self):
+        user = new_test_user(self.env, "without_rights")
+        parameter = self.parameters.search([("key", "=", DELAY)]).with_user(user).sudo(False)
+        with self.assertRaises(AccessError):
+            parameter.write({"value": "9"})
+        self.assertEqual(self.extension_value(DELAY), "7200")
+
+    def test_uninstalling_another_module_leaves_the_parameters(self):
+        parameter = self.parameters.search([("key", "=", DELAY)])
+        parameter.with_context(_force_unlink=True).unlink()
+        self.assertTrue(parameter.exists())
+
+    def test_the_warning_is_told_in_seconds(self):
+        self.parameters.set_param(WARNING, "1h30m")
+        self.assertEqual(self.parameters._session_timeout_warning(), 5400)
+        self.parameters.set_param(WARNING, "90.5")
+        self.assertEqual(self.parameters._session_timeout_warning(), 90.5)

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Runs the Odoo addon's tests on a real Odoo 19, on throwaway PostgreSQL servers: those that run inside Odoo (Python,
+# HTTP, browser tours), and those that watch one from outside (installing, parallel requests, websockets, a replica).
+#
+# test-odoo.sh [NAME]     of the latter only those whose name contains NAME, and the former only if NAME is `addon`;
+#                         KEEP=1 leaves the directory with its logs
+source "$(dirname "$0")/env.sh"
+become_builder "$@"
+
+only=${1:-}
+bindir=$(scripts/prefix.sh)
+directory=$(mktemp -d /tmp/session-timeout-odoo.XXXXXX)
+odoo=$root/target/odoo/run
+export ODOO_DATA=$directory/data
+
+finish() {
+    (cd "$directory" && as_server "$bindir/pg_ctl" -D pg/data -m immediate stop >/dev/null 2>&1) || true
+    if [ -n "${KEEP:-}" ]; then say "Logs are in $directory"; else rm -rf "$directory"; fi
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+say "Starting a PostgreSQL server of its own"
+mkdir "$directory/pg" "$directory/data"
+if [ "$(id -u)" -eq 0 ]; then chown postgres: "$directory/pg"; fi
+chmod 755 "$directory"
+(cd "$directory/pg" && as_server "$bindir/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync >output 2>&1) ||
+    die "initdb failed:" "$(cat "$directory/pg/output")"
+settings="-c listen_addresses='' -c unix_socket_directories='$directory/pg' -c fsync=off -c max_connections=200"
+settings+=" -c shared_preload_libraries=$name -c session_timeout.naptime=1"
+(cd "$directory/pg" && as_server "$bindir/pg_ctl" -D data -l log -o "$settings" -w start >output 2>&1) ||
+    die "pg_ctl failed:" "$(cat "$directory/pg/output")"
+"$bindir/psql" -X -q -h "$directory/pg" -U postgres -d postgres -c 'CREATE ROLE odoo LOGIN CREATEDB'
+
+# run LOG [option…]: Odoo exits with 0 also where it has logged an error.
+run() {
+    "$odoo" --db_host "$directory/pg" --db_user odoo --http-interface 127.0.0.1 --max-cron-threads 0 "${@:2}" >"$1" 2>&1 && ! grep -E -q ' (ERROR|CRITICAL) ' "$1"
+}
+shown() { grep -E -A 40 ' (ERROR|CRITICAL) |FAIL: |Traceback' "$1" | head -n 200 || tail -n 40 "$1"; }
+
+say "Making a database with Odoo in it"
+run "$directory/base.log" -d base -i web,bus,base_setup,auth_signup,auth_totp,auth_timeout,rpc,test_http \
+    --without-demo true --stop-after-init || die "Odoo failed:" "$(shown "$directory/base.log")"
+
+failed=()
+if [ -z "$only" ] || [ "$only" = addon ]; then
+    say "Installing the addon and running its tests in Odoo"
+    "$bindir/createdb" -h "$directory/pg" -U odoo -T base addon
+    mkdir -p "$ODOO_DATA/filestore" && cp -a "$ODOO_DATA/filestore/base" "$ODOO_DATA/filestore/addon"
+    run "$directory/install.log" -d addon -i inactive_session_timeout_pg --stop-after-init ||
+        die "Odoo failed:" "$(shown "$directory/install.log")"
+    started=$SECONDS
+    # -u: the tests of a module that is installed already run only with it.
+    if ! run "$directory/addon.log" -d addon -u inactive_session_timeout_pg --test-enable --http-port 0 \
+        --test-tags /inactive_session_timeout_pg --stop-after-init; then
+        shown "$directory/addon.log"
+        failed+=("tests in Odoo")
+    fi
+    ran=$(grep -E -o '[0-9]+ failed, [0-9]+ error\(s\) of [0-9]+ tests' "$directory/addon.log" | tail -n 1) || true
+    say "In Odoo: ${ran:-no test ran} ($((SECONDS - started)) s)"
+    [[ $ran =~ of\ [1-9] ]] || failed+=("no test ran in Odoo")
+fi
+
+if [ "$only" != addon ]; then
+    say "Running the tests that watch Odoo from outside"
+    (cd integrations/odoo/live && SESSION_TIMEOUT_ODOO=$odoo SESSION_TIMEOUT_DIRECTORY=$directory SESSION_TIMEOUT_BINDIR=$bindir \
+        "$root/target/odoo/python/bin/python" -B -m unittest ${only:+-k "$only"}) || failed+=("tests from outside")
+fi
+
+[ ${#failed[@]} -eq 0 ] || die "failed: $(printf '%s; ' "${failed[@]}")" "KEEP=1 leaves the logs."
