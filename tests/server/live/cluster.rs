@@ -4,7 +4,7 @@
 //! Each test has a short form and, with `SOAK=1` in the environment, a long one.
 
 use std::collections::HashMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -45,8 +45,9 @@ pub fn connect_again(config: &Config) -> Client {
 
 /// Sends a signal to a process; whether it was still there.
 pub fn signal(pid: i32, name: &str) -> bool {
-    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
-    status.expect("kill").success()
+    let mut kill = Command::new("kill");
+    kill.args(["-s", name, &pid.to_string()]).stderr(Stdio::null());
+    kill.status().expect("kill").success()
 }
 
 /// The processes of one type, `session_timeout worker` or `session_timeout launcher`.
@@ -58,12 +59,17 @@ pub fn processes(observer: &mut Client, backend_type: &str) -> Vec<i32> {
 
 /// Waits for a worker that is connected to a database: its process.
 pub fn catch_worker(observer: &mut Client, database: &str) -> i32 {
+    try_catch_worker(observer, database).expect("pg_stat_activity")
+}
+
+/// As [`catch_worker`], on a connection that may end.
+pub fn try_catch_worker(observer: &mut Client, database: &str) -> Result<i32, Error> {
     let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'session_timeout worker' AND datname = $1";
-    let statement = observer.prepare(sql).expect("prepare");
+    let statement = observer.prepare(sql)?;
     let deadline = Instant::now() + SOON;
     loop {
-        if let Some(row) = observer.query_opt(&statement, &[&database]).expect("pg_stat_activity") {
-            return row.get(0);
+        if let Some(row) = observer.query_opt(&statement, &[&database])? {
+            return Ok(row.get(0));
         }
         assert!(Instant::now() < deadline, "no worker came to {database}");
     }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
 use session_timeout_tests::postgres::Client;
-use session_timeout_tests::{Database, Server, eventually, param};
+use session_timeout_tests::{Database, Server, eventually, param, wait_for};
 
 use super::cluster::{
     Book, Life, Load, SOON, ago, assert_kept, assert_no_process_broke, assert_settles, catch_worker, check_many,
-    connect_again, live, open_many, processes, signal, size,
+    connect_again, live, open_many, processes, signal, size, try_catch_worker,
 };
 use crate::support::SessionCalls;
 
@@ -268,16 +268,32 @@ fn a_touch_that_followed_at_commit_is_written_down() {
 
 /// Kills a worker while it works, somewhere in the first of its time, and waits until the server has noticed.
 fn kill_worker(observer: &mut Client, database: &str, round: usize) {
+    let mut delay = Duration::from_millis(round as u64 % 8 * 15);
     loop {
-        let pid = catch_worker(observer, database);
-        thread::sleep(Duration::from_millis(round as u64 % 8 * 15));
-        if signal(pid, "KILL") {
-            eventually("the server ends all connections", SOON, || {
-                observer.batch_execute("SELECT").is_err()
-            });
+        // Where the connection is gone, the one before was killed on its very way out.
+        let Ok(pid) = try_catch_worker(observer, database) else {
+            return;
+        };
+        thread::sleep(delay);
+        if signal(pid, "KILL") && was_killed(observer, pid) {
             return;
         }
+        // It had less to do than that.
+        delay /= 2;
     }
+}
+
+/// Waits until the server has ended all connections because this process was killed: whether it was. A process that has
+/// ended takes a signal as well until the postmaster has waited for it, and nothing comes of that. It has taken itself
+/// off the list of processes, though; one that was killed stays on it.
+fn was_killed(observer: &mut Client, pid: i32) -> bool {
+    wait_for("the server ends all connections", SOON, || {
+        match observer.query_opt("SELECT FROM pg_stat_activity WHERE pid = $1", &[&pid]) {
+            Err(_) => Some(true),
+            Ok(None) => Some(false),
+            Ok(Some(_)) => None,
+        }
+    })
 }
 
 /// Of the sessions that are not the load's.
