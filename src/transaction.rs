@@ -1,13 +1,13 @@
 //! What the current transaction changed, and what becomes of it in shared memory when the transaction ends.
 //!
-//! A transaction that changed a session sees its own change on the row, and neither loads, touches nor marks that session
-//! in the registry. Others go on with the entry until the commit:
+//! A transaction that changed a session sees its own change on the row, and neither loads nor touches that session in the
+//! registry. Others go on with the entry until the commit:
 //!
 //! | when | what |
 //! | --- | --- |
-//! | before the commit | the entries of what was changed are put in flux: checks ask the row |
-//! | after the commit, before it returns | they become unverified: the next check reads the row; the parameters' generation goes up |
-//! | after an abort, at whatever point | the same, so that a flux that had begun ends; the parameters stay |
+//! | before the commit | the rows that are in doubt are looked at; the entries of what was changed are put in flux: checks ask the row; who was found expired before it was opened again is told of |
+//! | after the commit, before it returns | what goes on under another version takes activity and mark along; all that changed becomes unverified: the next check reads the row; the parameters' generation goes up |
+//! | after an abort, at whatever point | likewise, so that a flux that had begun ends; the parameters stay |
 //!
 //! The list is bounded: past [`MOST`] sessions the whole table is meant. It is never shortened: after a rollback to a
 //! savepoint a session may be on it that was not changed, which costs one read of its row. What runs after the commit
@@ -24,61 +24,79 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use session_timeout_core::digest::Digest;
-use session_timeout_core::registry::{Flux, Key, Outcome, Row};
+use session_timeout_core::registry::change::Changed;
+use session_timeout_core::registry::{Key, Row};
 use session_timeout_core::time::Timestamp;
+use session_timeout_core::verdict::Expiry;
 
-use crate::catalog::Objects;
+pub use session_timeout_core::registry::change::Change;
+
+use crate::catalog::{self, Objects};
+use crate::ending;
 use crate::entry::quietly;
 use crate::error::Error;
+use crate::session::version_of;
 use crate::shared::database::{Database, Presence};
-use crate::shared::{self, database};
-use crate::store::login_lock;
+use crate::shared::{self, Shared, database};
+use crate::store::table::{Latest, Table};
+use crate::store::{login_lock, session_row};
 
 /// The most sessions that are listed one by one.
 pub const MOST: usize = 256;
 
-/// What happened to a session in this transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It was opened, moved, or its row changed.
-    Written,
-    /// It was closed: its row is gone.
-    Closed,
-    /// It was found expired: its row is gone.
-    Expired,
-}
-
 #[derive(Default)]
 struct Changes {
-    sessions: Vec<Changed>,
+    sessions: Vec<Listed>,
     /// The session table, where more was changed than is listed.
     whole_table: Option<(u32, u32)>,
     /// Where its flux is counted.
     whole_table_flux: Option<&'static Database>,
     parameters: bool,
     installation: bool,
+    /// Some of it was rolled back to a savepoint.
+    rolled_back: bool,
 }
 
-struct Changed {
-    key: Key,
-    change: Change,
-    flux: Option<Flux>,
-    /// The newest request that counted, with the row it was judged by.
-    touch: Option<(Row, Timestamp)>,
-    /// It goes on an older opening, or another session, whose activity and mark are its own: (key, version), and the
-    /// version that it has itself.
-    heir_of: Option<(Key, i64, i64)>,
+struct Listed {
+    session: Changed,
+    /// The user name of the opening that it replaced.
+    replaced_name: Option<Box<[u8]>>,
 }
 
 impl Changes {
     fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.whole_table.is_none() && !self.parameters
     }
+
+    fn of(&mut self, key: &Key) -> Option<&mut Listed> {
+        self.sessions.iter_mut().rfind(|listed| listed.session.key() == key)
+    }
+
+    /// What is listed of a session, which is put on the list where there is room.
+    fn listed(&mut self, key: &Key) -> Option<&mut Listed> {
+        if self.of(key).is_none() {
+            if self.sessions.len() == MOST {
+                return None;
+            }
+            self.sessions.push(Listed {
+                session: Changed::new(*key),
+                replaced_name: None,
+            });
+        }
+        self.of(key)
+    }
 }
 
 thread_local! {
     static CHANGES: RefCell<Changes> = const {
-        RefCell::new(Changes { sessions: Vec::new(), whole_table: None, whole_table_flux: None, parameters: false, installation: false })
+        RefCell::new(Changes {
+            sessions: Vec::new(),
+            whole_table: None,
+            whole_table_flux: None,
+            parameters: false,
+            installation: false,
+            rolled_back: false,
+        })
     };
 }
 
@@ -93,37 +111,46 @@ pub fn key_of(objects: &Objects, digest: &Digest) -> Key {
     }
 }
 
+/// Ids grow as subtransactions begin.
+fn subtransaction() -> u32 {
+    // SAFETY: reads the state of the current transaction.
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
+}
+
 /// The current transaction changes a session.
 pub fn session_changed(objects: &Objects, digest: &Digest, change: Change) {
     let key = key_of(objects, digest);
+    CHANGES.with_borrow_mut(|changes| match changes.listed(&key) {
+        Some(listed) => listed.session.set_change(change),
+        None => changes.whole_table = Some((key.database, key.table)),
+    });
+}
+
+/// The current transaction gives the row of a session that it has changed a version. It goes on an older opening, or
+/// another session, whose activity and mark are its own, so that what comes until the commit is not left behind; or, where
+/// `from` is `None`, it is an opening of its own.
+pub fn session_descends(key: &Key, version: i64, from: Option<(Key, i64)>) {
+    let by = subtransaction();
     CHANGES.with_borrow_mut(|changes| {
-        if let Some(listed) = changes.sessions.iter_mut().rfind(|listed| listed.key == key) {
-            listed.change = change;
-        } else if changes.sessions.len() < MOST {
-            changes.sessions.push(Changed {
-                key,
-                change,
-                flux: None,
-                touch: None,
-                heir_of: None,
-            });
-        } else {
-            changes.whole_table = Some((key.database, key.table));
+        let root = from.map(|(key, version)| match changes.of(&key) {
+            Some(listed) => listed.session.root_of(version),
+            None => (key, version),
+        });
+        if let Some(listed) = changes.of(key) {
+            listed.session.descend(by, version, root);
         }
     });
 }
 
-/// The current transaction gives a session a new version, as which it goes on with the activity and the mark that the
-/// registry holds for an older one, or for another session: what comes until the commit is then not left behind.
-pub fn session_inherits(key: &Key, new_version: i64, from: &Key, from_version: i64) {
+/// The current transaction opens a session again that was open, in this version, and that nobody has found expired.
+pub fn session_replaced(key: &Key, version: i64, user_name: Option<&[u8]>) {
+    let by = subtransaction();
     CHANGES.with_borrow_mut(|changes| {
-        if let Some(listed) = changes.sessions.iter_mut().rfind(|listed| listed.key == *key) {
-            // Of several changes in one transaction, the first is what others still see.
-            let (first, first_version) = match listed.heir_of {
-                Some((key, version, _)) => (key, version),
-                None => (*from, from_version),
-            };
-            listed.heir_of = Some((first, first_version, new_version));
+        if let Some(listed) = changes.of(key) {
+            if listed.session.replaced().is_none() {
+                listed.replaced_name = user_name.map(Box::from);
+            }
+            listed.session.replace(by, version);
         }
     });
 }
@@ -154,20 +181,22 @@ pub enum Part {
     /// Nothing: the registry may answer.
     None,
     /// It changed the session, or something that may be it: the row answers.
-    Own(Option<Change>),
+    Own(Change),
 }
 
 /// Whether the current transaction's own changes bear on a session.
 pub fn part_in(key: &Key) -> Part {
-    CHANGES.with_borrow(|changes| {
+    CHANGES.with_borrow_mut(|changes| {
         if changes.is_empty() {
             return Part::None;
         }
-        match changes.sessions.iter().rfind(|listed| listed.key == *key) {
-            Some(listed) => Part::Own(Some(listed.change)),
-            None if changes.whole_table.is_some() || changes.parameters => Part::Own(None),
-            None => Part::None,
+        if let Some(listed) = changes.of(key) {
+            return Part::Own(listed.session.change());
         }
+        if changes.whole_table.is_some() || changes.parameters {
+            return Part::Own(Change::None);
+        }
+        Part::None
     })
 }
 
@@ -176,20 +205,32 @@ pub fn has_changed_parameters() -> bool {
     CHANGES.with_borrow(|changes| changes.parameters)
 }
 
+/// What the current transaction's checks have found of this opening that nobody else knows yet: its newest request, and
+/// that it is expired.
+pub fn own_knowledge(key: &Key, version: i64) -> (Option<Timestamp>, Option<Expiry>) {
+    CHANGES.with_borrow_mut(|changes| match changes.of(key) {
+        Some(listed) => listed.session.known(version),
+        None => (None, None),
+    })
+}
+
 /// A check in this transaction counted, of a session that the row answered for: the touch follows at the end.
 pub fn touch_later(key: &Key, row: &Row, now: Timestamp) {
-    let touch = Some((*row, now));
+    let by = subtransaction();
     CHANGES.with_borrow_mut(|changes| {
-        if let Some(listed) = changes.sessions.iter_mut().rfind(|listed| listed.key == *key) {
-            listed.touch = touch;
-        } else if changes.sessions.len() < MOST {
-            changes.sessions.push(Changed {
-                key: *key,
-                change: Change::Written,
-                flux: None,
-                touch,
-                heir_of: None,
-            });
+        if let Some(listed) = changes.listed(key) {
+            listed.session.touch(by, *row, now);
+        }
+    });
+}
+
+/// A check in this transaction found a session expired, by what only this transaction sees: that is final from its commit
+/// on.
+pub fn expire_later(key: &Key, row: &Row, expiry: Expiry) {
+    let by = subtransaction();
+    CHANGES.with_borrow_mut(|changes| {
+        if let Some(listed) = changes.listed(key) {
+            listed.session.find(by, *row, expiry);
         }
     });
 }
@@ -212,7 +253,11 @@ unsafe extern "C-unwind" fn on_event(event: pg_sys::XactEvent::Type, argument: *
 unsafe extern "C-unwind" fn guarded_on_event(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
     use pg_sys::XactEvent::*;
     match event {
-        XACT_EVENT_PRE_COMMIT => begin_flux(),
+        XACT_EVENT_PRE_COMMIT => {
+            if let Some(shared) = shared::get() {
+                before_commit(shared).unwrap_or_else(|error| error.raise());
+            }
+        }
         XACT_EVENT_PRE_PREPARE if CHANGES.with_borrow(|changes| !changes.is_empty()) => {
             Error::PrepareAfterChange.raise();
         }
@@ -222,27 +267,53 @@ unsafe extern "C-unwind" fn guarded_on_event(event: pg_sys::XactEvent::Type, _ar
     }
 }
 
-/// After a rollback to a savepoint nobody knows which changes are left: any row may be what it was.
 #[pg_guard]
 unsafe extern "C-unwind" fn on_subtransaction(
     event: pg_sys::SubXactEvent::Type,
-    _subtransaction: pg_sys::SubTransactionId,
+    subtransaction: pg_sys::SubTransactionId,
     _parent: pg_sys::SubTransactionId,
     _argument: *mut c_void,
 ) {
     if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
         CHANGES.with_borrow_mut(|changes| {
-            for changed in &mut changes.sessions {
-                changed.change = Change::Written;
-                changed.touch = None;
-                changed.heir_of = None;
+            changes.rolled_back = true;
+            // The parameters that a check went by may be among what is rolled back.
+            let keep_checks = !changes.parameters;
+            for listed in &mut changes.sessions {
+                listed.session.roll_back(subtransaction, keep_checks);
             }
         });
     }
 }
 
-fn begin_flux() {
-    let Some(shared) = shared::get() else { return };
+/// Within the transaction: may raise, which aborts it.
+fn before_commit(shared: &'static Shared) -> Result<(), Error> {
+    look_at_rows();
+    begin_flux(shared);
+    tell_of_replaced(shared)
+}
+
+/// What was rolled back to a savepoint took its versions with it, and a trigger may have kept a row from being written.
+/// The transaction has its lock on the table already.
+fn look_at_rows() {
+    let mut n = 0;
+    while let Some(next) = CHANGES.with_borrow(|changes| {
+        let rest = changes.sessions.iter().enumerate().skip(n);
+        rest.into_iter()
+            .find(|(_, listed)| listed.session.is_in_doubt(changes.rolled_back))
+            .map(|(n, listed)| (n, *listed.session.key()))
+    }) {
+        let (place, key) = next;
+        let version = Table::open_to_read(Oid::from(key.table)).and_then(|table| {
+            let snapshot = Latest::take(&table);
+            session_row::find(&table, &snapshot, &key.digest, |row| version_of(&row))
+        });
+        CHANGES.with_borrow_mut(|changes| changes.sessions[place].session.set_committed(version));
+        n = place + 1;
+    }
+}
+
+fn begin_flux(shared: &'static Shared) {
     CHANGES.with_borrow_mut(|changes| {
         if changes.whole_table.is_some()
             && let Some(database) = database::mine(shared)
@@ -250,73 +321,91 @@ fn begin_flux() {
             database.flux.fetch_add(1, AcqRel);
             changes.whole_table_flux = Some(database);
         }
-        for changed in &mut changes.sessions {
-            changed.flux = Some(shared.registry.begin_flux(&changed.key));
+        for listed in &mut changes.sessions {
+            listed.session.flux = Some(shared.registry.begin_flux(listed.session.key()));
         }
     });
+}
+
+/// A session that others have found expired since this transaction opened it again ends with the commit: here is the last
+/// to tell of it. The worker has left it alone, as its row is locked.
+fn tell_of_replaced(shared: &'static Shared) -> Result<(), Error> {
+    let mut n = 0;
+    while let Some((place, key, name, activity, mark)) = CHANGES.with_borrow_mut(|changes| {
+        let rest = changes.sessions.iter_mut().enumerate().skip(n);
+        rest.into_iter().find_map(|(place, listed)| {
+            let key = *listed.session.key();
+            let (activity, mark) = shared.registry.look(&key, listed.session.replaced()?)?;
+            Some((place, key, listed.replaced_name.take(), activity, mark?))
+        })
+    }) {
+        if let Ok(objects) = catalog::objects() {
+            // A text's bytes are laid out as a bytea's.
+            let name = name.and_then(|name| (*name).into_datum());
+            ending::tell(&objects, mark.into(), key.digest, name, activity)?;
+        }
+        n = place + 1;
+    }
+    Ok(())
 }
 
 /// Runs after every transaction: allocates nothing, raises nothing.
 fn end(committed: bool) {
     login_lock::forget();
     CHANGES.with_borrow_mut(|changes| {
-        if changes.is_empty() {
-            return;
-        }
-        if let Some(shared) = shared::get() {
-            // A request that was judged by parameters which were rolled back has not counted.
-            let touches_count = committed || !changes.parameters;
-            for changed in &mut changes.sessions {
-                let touch = changed.touch.filter(|_| touches_count);
-                let outcome = match changed.change {
-                    _ if !committed => Outcome::Aborted,
-                    Change::Written | Change::Expired => Outcome::Committed,
-                    Change::Closed => Outcome::Closed,
-                };
-                let heritage = changed
-                    .heir_of
-                    .filter(|_| committed)
-                    .and_then(|(key, version, own_version)| {
-                        Some((own_version, shared.registry.look_word(&key, version)?))
-                    });
-                shared
-                    .registry
-                    .end_flux(&changed.key, changed.flux.take(), outcome, touch, heritage);
-            }
-            let database = database::mine(shared);
-            if let Some(database) = database
-                && changes
-                    .sessions
-                    .iter()
-                    .any(|changed| changed.touch.is_some() || changed.heir_of.is_some())
-            {
-                database.set_dirty();
-            }
-            if let Some((oid, table)) = changes.whole_table {
-                shared.registry.unverify_all(oid, table);
-            }
-            if let Some(database) = changes.whole_table_flux {
-                database.flux.fetch_sub(1, AcqRel);
-            }
-            if let Some(database) = database
-                && changes.parameters
-                && committed
-            {
-                database.parameters.fetch_add(1, AcqRel);
-                // A worker looks whether the extension is there, and how long the intervals are now.
-                if changes.installation {
-                    database.installations.fetch_add(1, AcqRel);
-                    database.set_presence(Presence::Unknown);
-                    database.not_before.store(i64::MIN, Relaxed);
-                }
-                database.set_urgent();
-                shared.control.wake_launcher();
-            }
+        if let Some(shared) = shared::get().filter(|_| !changes.is_empty()) {
+            changes.settle(shared, committed);
         }
         changes.sessions.clear();
         changes.whole_table = None;
         changes.whole_table_flux = None;
         changes.parameters = false;
         changes.installation = false;
+        changes.rolled_back = false;
     });
+}
+
+impl Changes {
+    fn settle(&mut self, shared: &'static Shared, committed: bool) {
+        // First what the older openings came to: from here on nothing gets into them any more.
+        for listed in self.sessions.iter_mut().filter(|_| committed) {
+            if let Some((key, version)) = listed.session.heir_of() {
+                listed.session.inherit(shared.registry.seal(&key, version));
+            }
+        }
+        // A request that was judged by parameters which were rolled back has not counted.
+        let checks_count = committed || !self.parameters;
+        let (mut news, mut marks) = (false, false);
+        for listed in &mut self.sessions {
+            let session = &mut listed.session;
+            let estate = session.estate(committed, checks_count);
+            news |= estate.touch.is_some() || estate.heritage.is_some();
+            marks |= estate.found.is_some() || estate.heritage.is_some_and(|(_, word)| word.mark().is_some());
+            let (key, flux, outcome) = (*session.key(), session.flux.take(), session.outcome(committed));
+            shared.registry.end_flux(&key, flux, outcome, estate);
+        }
+        if let Some((database, table)) = self.whole_table {
+            shared.registry.unverify_all(database, table);
+        }
+        if let Some(database) = self.whole_table_flux {
+            database.flux.fetch_sub(1, AcqRel);
+        }
+        let Some(database) = database::mine(shared) else { return };
+        if news {
+            database.set_dirty();
+        }
+        if committed && self.parameters {
+            database.parameters.fetch_add(1, AcqRel);
+        }
+        // A worker looks whether the extension is there, and how long the intervals are now.
+        if committed && self.installation {
+            database.installations.fetch_add(1, AcqRel);
+            database.set_presence(Presence::Unknown);
+            database.not_before.store(i64::MIN, Relaxed);
+        }
+        if marks || committed && self.parameters {
+            database.set_urgent();
+            shared.control.wake_launcher();
+        }
+    }
 }

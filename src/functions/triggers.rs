@@ -12,7 +12,7 @@ use crate::clock;
 use crate::ending::{self, Batch};
 use crate::entry::{Answer, Call, sql_function, text_bytes};
 use crate::error::Error;
-use crate::session::{Known, row_of};
+use crate::session::{Known, row_of, version_of};
 use crate::settings;
 use crate::store::scan::{Version, all_rows};
 use crate::store::session_row::{self, SessionRow};
@@ -63,9 +63,17 @@ fn session_before_write(call: Call) -> Answer {
     for digest in [old.and_then(|old| old.digest()), new.digest()].into_iter().flatten() {
         transaction::session_changed(&objects, &digest, Change::Written);
     }
-    let next_version = || Some(Datum::from(store::next_value(objects.session_version)));
+    let new_key = new.digest().map(|digest| transaction::key_of(&objects, &digest));
+    // A new version, which goes on an older opening, or is one of its own.
+    let next_version = |from| {
+        let version = store::next_value(objects.session_version);
+        if let Some(key) = &new_key {
+            transaction::session_descends(key, version, from);
+        }
+        Some(Datum::from(version))
+    };
     let Some(old) = old else {
-        return Ok(Some(trigger.modified(&[(VERSION, next_version())])));
+        return Ok(Some(trigger.modified(&[(VERSION, next_version(None))])));
     };
     if old.session() == new.session() && old.digest() == new.digest() {
         return Ok(Some(trigger.modified(&[(VERSION, old.column(VERSION))])));
@@ -73,22 +81,24 @@ fn session_before_write(call: Call) -> Answer {
     let sets_clocks = old.session().last_activity != new.session().last_activity
         || old.session().opened_at != new.session().opened_at;
     let Some(digest) = old.digest().filter(|_| !sets_clocks) else {
-        return Ok(Some(trigger.modified(&[(VERSION, next_version())])));
+        if let Some(digest) = old.digest() {
+            let key = transaction::key_of(&objects, &digest);
+            transaction::session_replaced(&key, version_of(&old), old.user_name_bytes());
+        }
+        return Ok(Some(trigger.modified(&[(VERSION, next_version(None))])));
     };
     // Activity and mark go by the version: what is only in memory would be left behind.
     let known = Known::of(&objects, &digest, &row_of(&old));
-    let version = if known.mark.is_some() {
-        old.column(VERSION)
+    let old_version = version_of(&old);
+    let from = (transaction::key_of(&objects, &digest), old_version);
+    let version = if known.mark.is_none() {
+        next_version(Some(from))
     } else {
-        next_version()
+        if let Some(key) = new_key.filter(|key| *key != from.0) {
+            transaction::session_descends(&key, old_version, Some(from));
+        }
+        old.column(VERSION)
     };
-    if let (Some(version), Some(new_digest)) = (version, new.digest()) {
-        let (from, to) = (
-            transaction::key_of(&objects, &digest),
-            transaction::key_of(&objects, &new_digest),
-        );
-        transaction::session_inherits(&to, version.value() as i64, &from, row_of(&old).version);
-    }
     let activity = Some(session_row::timestamp_datum(known.session.last_activity));
     Ok(Some(trigger.modified(&[(LAST_ACTIVITY, activity), (VERSION, version)])))
 }
@@ -107,23 +117,31 @@ fn session_after_delete(call: Call) -> Answer {
     Ok(Some(Datum::from(0_usize)))
 }
 
-/// BEFORE TRUNCATE ON session: every session is closed.
+/// BEFORE TRUNCATE ON session: every session is closed, but for those that were found expired: they are told of as such.
 fn session_before_truncate(call: Call) -> Answer {
     call.trigger("session_before_truncate", catalog::objects()?.session)?;
     let objects = catalog::objects()?;
-    let mut batch = Batch::new(&objects, Kind::Closed)?;
+    let mut batches = [Kind::Closed, Kind::IdleExpired, Kind::AbsoluteExpired]
+        .map(|kind| Batch::new(&objects, kind).map(|batch| (kind, batch)))
+        .into_iter()
+        .collect::<Result<Vec<_>, Error>>()?;
     if let Some(table) = Table::open_to_read(objects.session) {
         let mut scratch = Scratch::new();
         all_rows(&table, &Latest::take(&table), |row| {
             scratch.run(|| {
                 if let Some(digest) = row.digest() {
                     let known = Known::of(&objects, &digest, &row_of(&row));
-                    batch.add(digest, row.user_name(), known.session.last_activity);
+                    let kind = known.mark.map_or(Kind::Closed, Kind::from);
+                    if let Some((_, batch)) = batches.iter_mut().find(|(of, _)| *of == kind) {
+                        batch.add(digest, row.user_name(), known.session.last_activity);
+                    }
                 }
             });
         });
     }
-    batch.announce();
+    for (_, batch) in batches {
+        batch.announce();
+    }
     transaction::all_sessions_changed(objects.session);
     Ok(Some(Datum::from(0_usize)))
 }

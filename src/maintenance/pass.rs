@@ -92,12 +92,17 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
         }
         all_done &= came_round;
     }
-    if now >= database.purge.next() {
+    if now >= database.purge.next() || database.purge_hurries() {
+        // One that has begun already goes on first.
+        if database.purge_from.load(Acquire) == 0 {
+            database.purge_begins();
+        }
         if pass.purge()? && pass.forget_old_events()? {
             database.purge.done(now);
         } else {
             all_done = false;
         }
+        all_done &= !database.purge_hurries();
     }
     Ok(match all_done {
         _ if pass.was_refused.get() => Ended::Later,
@@ -315,10 +320,10 @@ impl Pass {
             let expiry = match self
                 .shared
                 .registry
-                .mark_expired(&self.key(&digest), &row, &params, now)
+                .mark_expired(&self.key(&digest), &row, &params, now, false)
             {
                 Marked::Yes(mark) => mark,
-                Marked::No => continue,
+                Marked::No | Marked::Over => continue,
                 // No check can have cached it either.
                 Marked::Full => by_row,
             };

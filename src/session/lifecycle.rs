@@ -1,5 +1,7 @@
 //! Opening, closing, revoking and rotating sessions: always the caller's transaction.
 
+use std::cell::Cell;
+
 use pgrx::pg_sys::Datum;
 use session_timeout_core::digest::Digest;
 use session_timeout_core::event::Kind;
@@ -27,6 +29,8 @@ pub fn open(
         login_lock::for_login(objects.session, name);
     }
     let mut writer = Writer::open(objects.session)?;
+    let version = Cell::new(0);
+    let mut replaced = None;
     loop {
         pgrx::check_for_interrupts!();
         // A row that the current command has written is there too.
@@ -39,7 +43,8 @@ pub fn open(
             *slot_of(values, column::LAST_ACTIVITY) = now;
             *slot_of(values, column::IDLE_DELAY) = idle_delay;
             *slot_of(values, column::ABSOLUTE_DELAY) = absolute_delay;
-            *slot_of(values, column::VERSION) = Some(store::next_value(objects.session_version).into());
+            version.set(store::next_value(objects.session_version));
+            *slot_of(values, column::VERSION) = Some(version.get().into());
         };
         if let Some(row) = find_and_lock(&writer, digest, Purpose::Update, Patience::Wait)? {
             let known = Known::of(&objects, digest, &row_of(&row));
@@ -51,6 +56,8 @@ pub fn open(
                     row.user_name(),
                     known.session.last_activity,
                 )?;
+            } else {
+                replaced = Some((row_of(&row).version, row.user_name_bytes().map(<[u8]>::to_vec)));
             }
             writer.update(&row, fill)?;
             break;
@@ -63,6 +70,11 @@ pub fn open(
         }
     }
     transaction::session_changed(&objects, digest, Change::Written);
+    let key = key_of(&objects, digest);
+    transaction::session_descends(&key, version.get(), None);
+    if let Some((version, name)) = replaced {
+        transaction::session_replaced(&key, version, name.as_deref());
+    }
     store::make_visible();
     Ok(())
 }
@@ -154,8 +166,8 @@ pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
     })?;
     transaction::session_changed(&objects, old, Change::Closed);
     transaction::session_changed(&objects, new, Change::Written);
-    let (from, to) = (key_of(&objects, old), key_of(&objects, new));
-    transaction::session_inherits(&to, version, &from, old_version);
+    let from = (key_of(&objects, old), old_version);
+    transaction::session_descends(&key_of(&objects, new), version, Some(from));
     store::make_visible();
     Ok(true)
 }

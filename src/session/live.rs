@@ -6,9 +6,9 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 use session_timeout_core::digest::Digest;
 use session_timeout_core::params::Params;
-use session_timeout_core::registry::{Checked, Key, Loaded, Marked, Missing, Row};
+use session_timeout_core::registry::{Checked, Key, Loaded, Marked, Missing, Row, Touched};
 use session_timeout_core::time::Timestamp;
-use session_timeout_core::verdict::{Judgement, Request, Session, Status, judge};
+use session_timeout_core::verdict::{Expiry, Judgement, Request, Status, judge};
 
 use super::Known;
 use super::check::{Answered, read_row};
@@ -43,6 +43,14 @@ pub(super) fn evaluate(
     answered
 }
 
+/// What is to be recorded of a check that a row answered.
+#[derive(Clone, Copy)]
+enum Found {
+    Nothing,
+    Touch,
+    Expiry(Expiry),
+}
+
 struct Check<'c> {
     shared: &'static Shared,
     objects: &'c Objects,
@@ -62,52 +70,66 @@ impl Check<'_> {
             return self.standby();
         }
         let Some(database) = database::mine(self.shared) else {
+            self.counters().full.add_one();
             return self.row_alone();
         };
-        // SAFETY: likewise. A parallel worker, to which a mislabelled caller has led, knows the leader's changes from the
-        // rows alone.
-        if unsafe { pgrx::pg_sys::ParallelWorkerNumber } >= 0 {
-            return self.row_in_flux(self.read());
+        // SAFETY: likewise. A parallel worker, to which a mislabelled caller has led, sees on the rows what its leader has
+        // changed, without knowing that it is not committed. One whose leader has no transaction id has changed nothing.
+        if unsafe {
+            pgrx::pg_sys::ParallelWorkerNumber >= 0 && pgrx::pg_sys::GetTopTransactionIdIfAny().into_inner() != 0
+        } {
+            self.counters().in_flux.add_one();
+            return self.row_alone();
         }
-        if database.flux.load(Acquire) > 0 {
-            return self.row_in_flux(self.read());
-        }
-        for attempt in 0..TRIES {
-            let ticket = match self
-                .shared
-                .registry
-                .check(&self.key, self.params, self.request, self.now)
-            {
-                Checked::Answer {
-                    judgement,
-                    session,
-                    newly_marked,
-                    newly_dirty,
-                } => {
-                    if attempt == 0 && self.request != Request::Look {
-                        self.counters().hits.add_one();
-                    }
-                    self.follow_up(database, newly_marked, newly_dirty);
-                    return Answered::Session(judgement.into(), session);
-                }
-                Checked::InFlux => return self.row_in_flux(self.read()),
-                Checked::Miss(ticket) => ticket,
-            };
-            match self.read() {
-                Some(row) => match self.shared.registry.load(&self.key, ticket, &row) {
-                    Loaded::Ready => self.counters().loads.add_one(),
-                    Loaded::Stale => {}
-                    Loaded::InFlux => return self.row_in_flux(Some(row)),
-                    Loaded::Full => return self.row_when_full(database, &row),
-                },
-                None => match self.shared.registry.missing(&self.key, ticket) {
-                    Missing::Closed => return Answered::NoSession(Status::Closed),
-                    Missing::Unknown => return Answered::NoSession(Status::Unknown),
-                    Missing::Stale => {}
-                },
+        for attempt in 1..TRIES {
+            if let Some(answered) = self.attempt(database, attempt == 1, false) {
+                return answered;
             }
         }
-        self.row_in_flux(self.read())
+        self.attempt(database, false, true).unwrap_or_else(|| self.row_alone())
+    }
+
+    /// `None` where the session has changed meanwhile. `last`: the row has the word.
+    fn attempt(&self, database: &'static Database, first: bool, last: bool) -> Option<Answered> {
+        if last || database.flux.load(Acquire) > 0 {
+            return self.row_in_flux(self.read(), last);
+        }
+        let ticket = match self
+            .shared
+            .registry
+            .check(&self.key, self.params, self.request, self.now)
+        {
+            Checked::Answer {
+                judgement,
+                session,
+                newly_marked,
+                newly_dirty,
+            } => {
+                if first && self.request != Request::Look {
+                    self.counters().hits.add_one();
+                }
+                self.follow_up(database, newly_marked, newly_dirty);
+                return Some(Answered::Session(judgement.into(), session));
+            }
+            Checked::InFlux => return self.row_in_flux(self.read(), last),
+            Checked::Miss(ticket) => ticket,
+        };
+        match self.read() {
+            Some(row) => match self.shared.registry.load(&self.key, ticket, &row) {
+                Loaded::Ready => {
+                    self.counters().loads.add_one();
+                    None
+                }
+                Loaded::Stale => None,
+                Loaded::InFlux => self.row_in_flux(Some(row), last),
+                Loaded::Full => self.row_when_full(database, &row),
+            },
+            None => match self.shared.registry.missing(&self.key, ticket) {
+                Missing::Closed => Some(Answered::NoSession(Status::Closed)),
+                Missing::Unknown => Some(Answered::NoSession(Status::Unknown)),
+                Missing::Stale => None,
+            },
+        }
     }
 
     /// What the registry's answer means for the worker.
@@ -121,60 +143,94 @@ impl Check<'_> {
         }
     }
 
-    /// The caller's transaction has changed the session, or what it is judged by: its own row answers it, nobody else
-    /// is told, and the touch follows at its end.
-    fn own(&self, change: Option<Change>) -> Answered {
+    /// The caller's transaction has changed the session, or what it is judged by: its own row answers it, and the touch
+    /// follows at its end. Nobody else is told, unless others see the same.
+    fn own(&self, change: Change) -> Answered {
         let Some(row) = self.read() else {
-            let status = if change == Some(Change::Closed) {
+            let status = if change == Change::Closed {
                 Status::Closed
             } else {
                 Status::Unknown
             };
             return Answered::NoSession(status);
         };
-        self.judge_row(&row, |check, row| transaction::touch_later(&check.key, row, check.now))
-    }
-
-    /// Another transaction is committing a change of the session: the row answers, and an entry of the same opening
-    /// takes the touch.
-    fn row_in_flux(&self, row: Option<Row>) -> Answered {
-        self.counters().in_flux.add_one();
-        let Some(row) = row else {
-            return Answered::NoSession(Status::Unknown);
-        };
-        let answered = self.judge_row(&row, |check, row| {
-            if check.shared.registry.touch(&check.key, row.version, check.now) {
-                if let Some(database) = database::mine(check.shared) {
-                    database.set_dirty();
-                }
-            } else {
-                check.counters().lost_touches.add_one();
+        let (answered, found) = self.judge_row(&row);
+        match found {
+            Found::Touch => transaction::touch_later(&self.key, &row, self.now),
+            Found::Expiry(expiry)
+                if !transaction::has_changed_parameters()
+                    && self.shared.registry.mark_known(&self.key, row.version, expiry) =>
+            {
+                self.tell_of_mark();
             }
-        });
-        if matches!(
-            answered,
-            Answered::Session(Status::IdleExpired | Status::AbsoluteExpired, _)
-        ) {
-            self.mark(&row);
+            Found::Expiry(expiry) => transaction::expire_later(&self.key, &row, expiry),
+            Found::Nothing => {}
         }
         answered
     }
 
-    /// The row has answered that the session is expired: that is final, if there is room for a mark.
-    fn mark(&self, row: &Row) {
-        if self.request == Request::Look {
-            return;
+    /// Another transaction is committing a change of the session: the row answers, and an entry of the same opening
+    /// takes the touch. `None` where that opening has been over by then.
+    fn row_in_flux(&self, row: Option<Row>, last: bool) -> Option<Answered> {
+        let Some(row) = row else {
+            self.counters().in_flux.add_one();
+            return Some(Answered::NoSession(Status::Unknown));
+        };
+        let (answered, found) = self.judge_row(&row);
+        match found {
+            Found::Touch => match self.shared.registry.touch(&self.key, row.version, self.now) {
+                Touched::Yes => {
+                    if let Some(database) = database::mine(self.shared) {
+                        database.set_dirty();
+                    }
+                }
+                Touched::Over if !last => return None,
+                Touched::Over | Touched::NoEntry => self.counters().lost_touches.add_one(),
+            },
+            Found::Expiry(_) if !self.mark(&row, last) && !last => return None,
+            _ => {}
         }
-        if let Marked::Yes(_) = self.shared.registry.mark_expired(&self.key, row, self.params, self.now)
-            && let Some(database) = database::mine(self.shared)
+        self.counters().in_flux.add_one();
+        Some(answered)
+    }
+
+    /// The row has answered that the session is expired: that is final, if there is room for a mark. False where the row
+    /// was not the newest.
+    fn mark(&self, row: &Row, insist: bool) -> bool {
+        match self
+            .shared
+            .registry
+            .mark_expired(&self.key, row, self.params, self.now, insist)
         {
+            Marked::Yes(_) => self.tell_of_mark(),
+            Marked::Over => return false,
+            // The purge finds it by its row: soon, as nothing else says that it is over.
+            Marked::Full => {
+                if let Some(database) = database::mine(self.shared) {
+                    database.hurry_purge();
+                }
+                self.tell_of_mark();
+            }
+            Marked::No => {}
+        }
+        true
+    }
+
+    fn tell_of_mark(&self) {
+        if let Some(database) = database::mine(self.shared) {
             database.set_urgent();
             self.shared.control.wake_launcher();
         }
     }
 
     /// No entry can be had: the row answers, and the touch is lost.
-    fn row_when_full(&self, database: &Database, row: &Row) -> Answered {
+    fn row_when_full(&self, database: &Database, row: &Row) -> Option<Answered> {
+        let (answered, found) = self.judge_row(row);
+        match found {
+            Found::Touch => self.counters().lost_touches.add_one(),
+            Found::Expiry(_) if !self.mark(row, false) => return None,
+            _ => {}
+        }
         self.counters().full.add_one();
         // Until a pass has made room.
         if database.full.swap(1, AcqRel) == 0 {
@@ -183,14 +239,7 @@ impl Check<'_> {
             self.shared.control.wake_launcher();
             self.say_full(database);
         }
-        let answered = self.judge_row(row, |check, _| check.counters().lost_touches.add_one());
-        if matches!(
-            answered,
-            Answered::Session(Status::IdleExpired | Status::AbsoluteExpired, _)
-        ) {
-            self.mark(row);
-        }
-        answered
+        Some(answered)
     }
 
     /// Says in the log that the registry is full: once, and once an hour as long as it goes on.
@@ -212,13 +261,16 @@ impl Check<'_> {
         .report(PgLogLevel::LOG);
     }
 
-    /// More databases than there is room for: this one is served from its rows.
+    /// Nothing can be recorded: more databases than there is room for, or a parallel worker. The row answers.
     fn row_alone(&self) -> Answered {
-        self.counters().full.add_one();
         let Some(row) = self.read() else {
             return Answered::NoSession(Status::Unknown);
         };
-        self.judge_row(&row, |check, _| check.counters().lost_touches.add_one())
+        let (answered, found) = self.judge_row(&row);
+        if let Found::Touch = found {
+            self.counters().lost_touches.add_one();
+        }
+        answered
     }
 
     /// On a standby: the replicated row, with the activity that this standby itself has seen. Nothing is marked.
@@ -226,28 +278,32 @@ impl Check<'_> {
         let Some(row) = self.read() else {
             return Answered::NoSession(Status::Unknown);
         };
-        self.judge_row(&row, |check, row| {
-            if !check.shared.registry.remember(&check.key, row, check.now) {
-                check.counters().lost_touches.add_one();
-            }
-        })
+        let (answered, found) = self.judge_row(&row);
+        if let Found::Touch = found
+            && !self.shared.registry.remember(&self.key, &row, self.now)
+        {
+            self.counters().lost_touches.add_one();
+        }
+        answered
     }
 
-    fn judge_row(&self, row: &Row, touch: impl FnOnce(&Self, &Row)) -> Answered {
+    /// Judges a row, with what else is known of that opening: the answer, and what is to be recorded of it.
+    fn judge_row(&self, row: &Row) -> (Answered, Found) {
         let known = Known::of(self.objects, &self.key.digest, row);
         if let Some(expiry) = known.mark {
-            return Answered::Session(expiry.into(), known.session);
+            return (Answered::Session(expiry.into(), known.session), Found::Nothing);
         }
         let judgement = judge(&known.session, self.params, self.request, self.now);
         let mut session = known.session;
-        if let Judgement::Valid { touch: true, .. } = judgement {
-            touch(self, row);
-            session = Session {
-                last_activity: session.last_activity.max(self.now),
-                ..session
-            };
-        }
-        Answered::Session(judgement.into(), session)
+        let found = match judgement {
+            Judgement::Valid { touch: true, .. } => {
+                session.last_activity = session.last_activity.max(self.now);
+                Found::Touch
+            }
+            Judgement::Expired(expiry) if self.request != Request::Look => Found::Expiry(expiry),
+            _ => Found::Nothing,
+        };
+        (Answered::Session(judgement.into(), session), found)
     }
 
     fn read(&self) -> Option<Row> {

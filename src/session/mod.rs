@@ -14,6 +14,7 @@ use session_timeout_core::digest::Digest;
 use session_timeout_core::event::Kind;
 use session_timeout_core::params::Params;
 use session_timeout_core::registry::Row;
+use session_timeout_core::time::Timestamp;
 use session_timeout_core::verdict::{Expiry, Judgement, Request, Session, judge};
 
 use crate::catalog::Objects;
@@ -36,15 +37,22 @@ pub struct Known {
 impl Known {
     /// What is known of the session in this row.
     pub fn of(objects: &Objects, digest: &Digest, row: &Row) -> Self {
-        let live = shared::get().and_then(|shared| shared.registry.look(&key_of(objects, digest), row.version));
-        let (activity, mark) = live.unwrap_or((row.session.last_activity, None));
-        let last_activity = activity.max(row.session.last_activity);
+        let Some(shared) = shared::get() else {
+            return Self {
+                session: row.session,
+                mark: None,
+            };
+        };
+        let key = key_of(objects, digest);
+        let (activity, mark) = shared.registry.look(&key, row.version).unzip();
+        let (own_activity, own_mark) = transaction::own_knowledge(&key, row.version);
+        let activities = [activity, own_activity].into_iter().flatten();
         Self {
             session: Session {
-                last_activity,
+                last_activity: activities.fold(row.session.last_activity, Timestamp::max),
                 ..row.session
             },
-            mark,
+            mark: mark.flatten().or(own_mark),
         }
     }
 
@@ -60,13 +68,17 @@ impl Known {
 
 /// A row as the registry takes it.
 pub fn row_of(version: &Version) -> Row {
-    let number = version
-        .column(session_row::column::VERSION)
-        .map_or(0, |datum| datum.value() as i64);
     Row {
         session: version.session(),
-        version: number,
+        version: version_of(version),
     }
+}
+
+/// Which opening a row is.
+pub fn version_of(version: &Version) -> i64 {
+    version
+        .column(session_row::column::VERSION)
+        .map_or(0, |datum| datum.value() as i64)
 }
 
 /// Finds the newest version of a session's row and locks it. `None` where there is none, or where it is another's and

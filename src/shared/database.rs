@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{
     AtomicI64, AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
 
 use pgrx::pg_sys::{self, Oid};
@@ -55,8 +55,9 @@ impl Schedule {
         self.last.store(begun, Release);
     }
 
-    fn clear(&self) {
-        self.last.store(i64::MIN, Relaxed);
+    /// It is due at once.
+    pub fn make_due(&self) {
+        self.last.store(i64::MIN, Release);
     }
 }
 
@@ -100,6 +101,8 @@ pub struct Database {
     pub failure_said: AtomicU32,
     /// The process that is at it, 0: none.
     pub worker: AtomicU32,
+    /// A session was found expired that could not be marked.
+    purge_hurries: AtomicU32,
 
     /// When the last pass ended.
     pub last_pass: AtomicI64,
@@ -140,14 +143,31 @@ impl Database {
 
     /// Some activity is to be written down. Writes only where that is news.
     pub fn set_dirty(&self) {
-        if self.dirty.load(Relaxed) == 0 {
-            self.dirty.store(1, Release);
+        // SeqCst, here and in `take_dirty`, as in the registry's words: the worker that has just taken the bit finds the
+        // activity for which it was still set.
+        if self.dirty.load(SeqCst) == 0 {
+            self.dirty.store(1, SeqCst);
         }
     }
 
     /// Whether there was; from here on, what comes is news again.
     pub fn take_dirty(&self) -> bool {
-        self.dirty.swap(0, AcqRel) != 0
+        self.dirty.swap(0, SeqCst) != 0
+    }
+
+    /// The next pass is to purge, however long it is until the next purge.
+    pub fn hurry_purge(&self) {
+        self.purge_hurries.store(1, Release);
+    }
+
+    /// Whether it is to.
+    pub fn purge_hurries(&self) -> bool {
+        self.purge_hurries.load(Acquire) != 0
+    }
+
+    /// A purge begins at the first page: it finds what there was to hurry for.
+    pub fn purge_begins(&self) {
+        self.purge_hurries.store(0, Release);
     }
 
     /// Whether there is.
@@ -183,12 +203,13 @@ impl Database {
             &self.flush_from,
             &self.purge_from,
             &self.failures,
+            &self.purge_hurries,
             &self.last_error,
         ] {
             word.store(0, Relaxed);
         }
-        self.flush.clear();
-        self.purge.clear();
+        self.flush.make_due();
+        self.purge.make_due();
         for time in [&self.last_pass, &self.not_before, &self.full_said] {
             time.store(i64::MIN, Relaxed);
         }

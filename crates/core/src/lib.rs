@@ -13,12 +13,14 @@
 //! | [`verdict`] | what a check answers |
 //! | [`event`] | what is told of a session that ended |
 //! | [`registry`] | the live sessions in shared memory |
+//! | [`savepoints`] | what a rollback to a savepoint leaves of what a transaction has noted |
 #![forbid(unsafe_code)]
 
 pub mod digest;
 pub mod event;
 pub mod params;
 pub mod registry;
+pub mod savepoints;
 pub mod span;
 pub mod time;
 pub mod url;

@@ -3,6 +3,7 @@
 mod cluster;
 pub mod support;
 
+mod between;
 mod crash;
 mod databases;
 mod pooler;

@@ -192,7 +192,9 @@ impl Actor for Changer {
             1 => self.flux = Some(world.registry.begin_flux(&key(1))),
             2 => (self.change)(world),
             _ => {
-                world.registry.end_flux(&key(1), self.flux, self.outcome, None, None);
+                world
+                    .registry
+                    .end_flux(&key(1), self.flux, self.outcome, Estate::default());
                 (self.returned)(world);
                 return false;
             }
@@ -285,7 +287,9 @@ impl Actor for Purger {
         match (self.step, self.row) {
             (1, _) => self.row = world.row,
             (2, Some(row)) => {
-                let marked = world.registry.mark_expired(&key(1), &row, &world.params, world.now);
+                let marked = world
+                    .registry
+                    .mark_expired(&key(1), &row, &world.params, world.now, false);
                 self.deletes = matches!(marked, Marked::Yes(_));
                 if self.deletes && world.row.is_some_and(|now| now.version == row.version) {
                     world.expired = true;

@@ -16,6 +16,7 @@
 //!
 //! Locks: one partition's at a time, and nothing is called under it but what is in this module.
 
+pub mod change;
 pub mod memory;
 pub mod snapshot;
 mod table;
@@ -105,6 +106,17 @@ pub enum Loaded {
     Full,
 }
 
+/// What became of the touch of a check that a row answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// The entry has it.
+    Yes,
+    /// There is no entry of this opening: the touch is lost.
+    NoEntry,
+    /// This opening is over: what the row said does not hold any more. Check again.
+    Over,
+}
+
 /// What is known of a session that has no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
@@ -119,8 +131,8 @@ pub enum Missing {
 /// A session in flux, to be given back to [`Registry::end_flux`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flux {
-    /// Its entry counts it: one that was made for this, where it had none.
-    Entry,
+    /// Its entry, which was this opening's, counts it: one that was made for this, where it had none.
+    Entry(i64),
     /// There was no room for an entry: its partition counts it, and takes no loads meanwhile.
     Absent,
 }
@@ -134,6 +146,17 @@ pub enum Outcome {
     Committed,
     /// Committed, and the session was closed.
     Closed,
+}
+
+/// What a transaction that is over leaves to the entry of a session that it changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Estate {
+    /// The newest request that counted in that transaction, with the row that it was judged by.
+    pub touch: Option<(Row, Timestamp)>,
+    /// What that transaction found it to be, with the row that it was judged by.
+    pub found: Option<(Row, Expiry)>,
+    /// The version that was committed, with the word of the opening that it goes on.
+    pub heritage: Option<(i64, Word)>,
 }
 
 /// An entry as a scan tells it.
@@ -154,8 +177,10 @@ pub struct Seen {
 pub enum Marked {
     /// It is marked: no check says true of it any more.
     Yes(Expiry),
-    /// It is valid after all, or being changed.
+    /// It is valid after all.
     No,
+    /// The row is not the newest, or is being replaced: look again.
+    Over,
     /// There is no room for the mark.
     Full,
 }
@@ -250,16 +275,14 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// The word of this opening of a session. Shared lock.
-    pub fn look_word(&self, key: &Key, version: i64) -> Option<Word> {
+    /// This opening is over, by a commit that is about to return: what it came to. No touch or mark gets into it any more.
+    /// Exclusive lock.
+    pub fn seal(&self, key: &Key, version: i64) -> Option<Word> {
         let place = self.table.place(key);
-        self.locks.shared(place.partition, || {
-            Some(
-                self.table
-                    .find(place, key)
-                    .filter(|entry| entry.version() == version)?
-                    .word(),
-            )
+        self.locks.exclusive(place.partition, || {
+            let entry = self.table.find(place, key).filter(|entry| entry.version() == version)?;
+            entry.set_closed();
+            Some(entry.word())
         })
     }
 
@@ -283,18 +306,36 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// Moves activity forward where there is an entry of this opening, whatever its state: for a check that was answered
-    /// from the row. Whether there was one. Shared lock.
-    pub fn touch(&self, key: &Key, version: i64, now: Timestamp) -> bool {
+    /// Moves activity forward where there is an entry of this opening, in flux or not: for a check that was answered from
+    /// the row. Shared lock.
+    pub fn touch(&self, key: &Key, version: i64, now: Timestamp) -> Touched {
         let place = self.table.place(key);
-        self.locks.shared(place.partition, || {
-            match self.table.find(place, key).filter(|entry| entry.version() == version) {
-                Some(entry) => {
-                    entry.touch(now);
-                    true
+        self.locks
+            .shared(place.partition, || match self.table.find(place, key) {
+                Some(entry) if entry.version() > version || entry.version() == version && entry.is_closed() => {
+                    Touched::Over
                 }
-                None => false,
-            }
+                Some(entry) if entry.version() == version => {
+                    // A mark that came first is the greater: the next look finds it.
+                    match entry.touch(now).mark() {
+                        None => Touched::Yes,
+                        Some(_) => Touched::Over,
+                    }
+                }
+                _ => Touched::NoEntry,
+            })
+    }
+
+    /// Marks this opening, which the caller's transaction found expired, where it has an entry: what the transaction has
+    /// changed otherwise does not bear on it. Whether it is marked. Exclusive lock.
+    pub fn mark_known(&self, key: &Key, version: i64, expiry: Expiry) -> bool {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) else {
+                return false;
+            };
+            entry.mark(expiry);
+            true
         })
     }
 
@@ -335,7 +376,7 @@ impl<'m, L: Locks> Registry<'m, L> {
             match entry {
                 Some(entry) => {
                     entry.add_flux();
-                    Flux::Entry
+                    Flux::Entry(entry.version())
                 }
                 None => {
                     self.table.add_absent_flux(place.partition);
@@ -345,45 +386,49 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// After it has committed or aborted; `flux` is `None` where it never got to [`Registry::begin_flux`]. `touch` is
-    /// the newest request that counted in that transaction, with the row it was judged by. Exclusive lock.
-    /// `heritage` is the version that was committed, with the word it goes on with.
-    pub fn end_flux(
-        &self,
-        key: &Key,
-        flux: Option<Flux>,
-        outcome: Outcome,
-        touch: Option<(Row, Timestamp)>,
-        heritage: Option<(i64, Word)>,
-    ) {
+    /// After it has committed or aborted; `flux` is `None` where it never got to [`Registry::begin_flux`]. Exclusive lock.
+    pub fn end_flux(&self, key: &Key, flux: Option<Flux>, outcome: Outcome, estate: Estate) {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             self.table.bump_generation(place.partition);
             if flux == Some(Flux::Absent) {
                 self.table.remove_absent_flux(place.partition);
             }
-            if let Some(entry) = self.table.find(place, key) {
-                if flux == Some(Flux::Entry) {
-                    entry.remove_flux();
+            let Some(entry) = self.table.find(place, key) else {
+                return;
+            };
+            if let Some(Flux::Entry(_)) = flux {
+                entry.remove_flux();
+            }
+            entry.set_unverified();
+            // Unless another transaction has been quicker to open it again.
+            if outcome == Outcome::Closed && flux == Some(Flux::Entry(entry.version())) {
+                entry.set_closed();
+            }
+            if let Some((version, word)) = estate.heritage
+                && entry.version() < version
+            {
+                entry.inherit(version, word);
+            }
+            // The transaction's own row, if that is what was committed: whether it is, the next load tells.
+            let make_of = |row: &Row, may: bool| {
+                if may && entry.version() < row.version {
+                    entry.fill(row, Word::of(row.session.last_activity));
+                    entry.set_unverified();
                 }
-                entry.set_unverified();
-                entry.set_closed(outcome == Outcome::Closed);
-                if let Some((version, word)) = heritage
-                    && entry.version() < version
-                    && !entry.is_in_flux()
-                {
-                    entry.inherit(version, word);
-                }
-                if let Some((row, now)) = touch {
-                    // The transaction's own row, if that is what was committed: whether it is, the next load tells.
-                    if outcome == Outcome::Committed && entry.version() < row.version && !entry.is_in_flux() {
-                        entry.fill(&row, Word::of(row.session.last_activity));
-                        entry.set_unverified();
-                    }
-                    if entry.version() == row.version {
-                        entry.touch(now);
-                    }
-                }
+                entry.version() == row.version
+            };
+            let is_committed = outcome == Outcome::Committed;
+            if let Some((row, now)) = estate.touch
+                && make_of(&row, is_committed)
+            {
+                entry.touch(now);
+            }
+            // What is found in a transaction that is rolled back was found on a row that others see.
+            if let Some((row, expiry)) = estate.found
+                && make_of(&row, is_committed || !entry.is_in_flux() || entry.is_placeholder())
+            {
+                entry.mark(expiry);
             }
         });
     }
@@ -404,15 +449,18 @@ impl<'m, L: Locks> Registry<'m, L> {
     }
 
     /// Marks a session that the purge, or a check that the row answered, found expired, so that no check lets it in from
-    /// here on: also where it is in flux, for as long as its version stays. The newer of row and entry counts. Exclusive
-    /// lock.
-    pub fn mark_expired(&self, key: &Key, row: &Row, params: &Params, now: Timestamp) -> Marked {
+    /// here on: also where it is in flux, for as long as its version stays. The newer of row and entry counts. `insist`
+    /// where looking again has led to nothing. Exclusive lock.
+    pub fn mark_expired(&self, key: &Key, row: &Row, params: &Params, now: Timestamp, insist: bool) -> Marked {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             let entry = match self.table.find(place, key) {
                 // Versions of one session only grow: a greater one than the row's means that the row is not the newest.
-                Some(entry) if entry.version() > row.version => return Marked::No,
+                Some(entry) if entry.version() > row.version => return Marked::Over,
+                Some(entry) if entry.version() == row.version && entry.is_closed() => return Marked::Over,
                 Some(entry) if entry.version() == row.version => entry,
+                // The transaction that wrote the row is about to say what of the older opening goes on with it.
+                Some(entry) if entry.is_in_flux() && !entry.is_placeholder() && !insist => return Marked::Over,
                 Some(entry) => {
                     entry.fill(row, Word::of(row.session.last_activity));
                     entry.set_unverified();
@@ -466,6 +514,8 @@ impl<'m, L: Locks> Registry<'m, L> {
     pub fn flushed(&self, key: &Key, version: i64, activity: Timestamp) -> bool {
         let place = self.table.place(key);
         self.locks.shared(place.partition, || {
+            // From here on the entry can be evicted, and a row that was read before knows less than it did.
+            self.table.bump_generation(place.partition);
             let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) else {
                 return false;
             };
@@ -519,7 +569,7 @@ impl<'m, L: Locks> Registry<'m, L> {
             if self.table.find(place, &key).is_some() {
                 return false;
             }
-            let Some(entry) = self.table.insert(place, &key, Room::ForLoads) else {
+            let Some(entry) = self.table.insert(place, &key, record.room()) else {
                 return false;
             };
             entry.restore(record);

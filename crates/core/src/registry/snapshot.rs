@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Key;
+use super::table::Room;
+use super::word::Word;
 use crate::digest::Digest;
 
 /// What such a file begins with; the last byte is the format's version.
@@ -48,6 +50,14 @@ impl Record {
             digest: *key.digest.as_bytes(),
             version,
             word,
+        }
+    }
+
+    /// A mark may lie where marks do.
+    pub(super) fn room(&self) -> Room {
+        match Word::from_bits(self.word).mark() {
+            Some(_) => Room::All,
+            None => Room::ForLoads,
         }
     }
 

@@ -244,12 +244,14 @@ impl Entry<'_> {
     /// Makes it a copy of a row that was read anew: activity and mark are kept where it is the same opening.
     pub fn verify(&self, row: &Row) {
         let of_row = Word::of(row.session.last_activity);
-        let word = if self.version() == row.version {
-            Word::from_bits(self.word().bits().max(of_row.bits()))
+        if self.version() == row.version {
+            // What the row is known to have only grows, too: it may have been written since it was read.
+            let flushed = self.slot.flushed.load(Relaxed);
+            self.fill(row, Word::from_bits(self.word().bits().max(of_row.bits())));
+            self.slot.flushed.fetch_max(flushed, Relaxed);
         } else {
-            of_row
-        };
-        self.fill(row, word);
+            self.fill(row, of_row);
+        }
     }
 
     /// Makes it another opening's, which goes on with this word; the row is yet to be read.
@@ -257,6 +259,7 @@ impl Entry<'_> {
         self.slot.word.store(word.bits(), Release);
         self.slot.flushed.store(i64::MIN, Relaxed);
         self.slot.version.store(version, Relaxed);
+        self.clear(flags::CLOSED);
         self.set_unverified();
     }
 
@@ -266,6 +269,11 @@ impl Entry<'_> {
         self.slot.flushed.store(i64::MAX, Relaxed);
         self.slot.version.store(i64::MIN, Relaxed);
         self.set_unverified();
+    }
+
+    /// Whether it is an entry of no opening yet.
+    pub fn is_placeholder(&self) -> bool {
+        self.version() == i64::MIN
     }
 
     /// Makes it what an earlier registry had unsaved; the row is yet to be read.
@@ -352,12 +360,9 @@ impl Entry<'_> {
         self.flags() & flags::CLOSED != 0
     }
 
-    pub fn set_closed(&self, closed: bool) {
-        if closed {
-            self.slot.flags.fetch_or(flags::CLOSED, Relaxed);
-        } else {
-            self.clear(flags::CLOSED);
-        }
+    /// Until it becomes another opening's.
+    pub fn set_closed(&self) {
+        self.slot.flags.fetch_or(flags::CLOSED, Relaxed);
     }
 
     pub fn belongs_to(&self, database: u32, table: Option<u32>) -> bool {

@@ -199,7 +199,7 @@ fn a_session_in_flux_is_asked_of_its_row_and_read_again_afterwards() {
     load(&r, &key(1), &row(1, at(0)));
     let flux = r.begin_flux(&key(1));
     assert_eq!(r.check(&key(1), &params(60), Request::Counting, at(1)), Checked::InFlux);
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
     assert!(matches!(
         r.check(&key(1), &params(60), Request::Counting, at(1)),
         Checked::Miss(_)
@@ -214,7 +214,7 @@ fn activity_is_kept_where_the_version_is_and_dropped_where_it_is_not() {
         load(&r, &key(1), &row(1, at(0)));
         r.check(&key(1), &params(60), Request::Counting, at(40));
         let flux = r.begin_flux(&key(1));
-        r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
+        r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
         load(&r, &key(1), &row(version, at(10)));
         assert_eq!(r.look(&key(1), version), Some((expected, None)));
         r.ended(&key(1), version);
@@ -228,7 +228,7 @@ fn a_new_opening_is_not_held_by_the_mark_of_the_old() {
     load(&r, &key(1), &row(1, at(0)));
     r.check(&key(1), &params(60), Request::Counting, at(100));
     let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
     load(&r, &key(1), &row(2, at(100)));
     assert!(is_valid(r.check(&key(1), &params(60), Request::Counting, at(101))));
 }
@@ -240,7 +240,7 @@ fn a_mark_outlives_a_change_that_is_rolled_back() {
     load(&r, &key(1), &row(1, at(0)));
     r.check(&key(1), &params(60), Request::Counting, at(100));
     let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
     load(&r, &key(1), &row(1, at(0)));
     assert!(!is_valid(r.check(&key(1), &params(1000), Request::Counting, at(101))));
 }
@@ -252,7 +252,7 @@ fn a_row_read_before_a_change_ended_is_not_loaded_after_it() {
     let before = ticket(&r, &key(1));
     let flux = r.begin_flux(&key(1));
     assert_eq!(r.load(&key(1), before, &row(1, at(0))), Loaded::InFlux);
-    r.end_flux(&key(1), Some(flux), Outcome::Closed, None, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Closed, Estate::default());
     assert_eq!(r.load(&key(1), before, &row(1, at(0))), Loaded::Stale);
     assert_eq!(r.load(&key(1), ticket(&r, &key(1)), &row(1, at(0))), Loaded::Ready);
 }
@@ -262,10 +262,10 @@ fn a_session_in_flux_that_had_no_entry_is_not_loaded_and_others_are() {
     let owned = small(4);
     let r = registry(&owned);
     let flux = r.begin_flux(&key(1));
-    assert_eq!(flux, Flux::Entry);
+    assert_eq!(flux, Flux::Entry(i64::MIN));
     assert_eq!(r.check(&key(1), &params(60), Request::Look, at(0)), Checked::InFlux);
     assert_eq!(load(&r, &key(2), &row(1, at(0))), Loaded::Ready);
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Ready);
     assert_eq!(r.look(&key(1), 1), Some((at(0), None)));
 }
@@ -280,7 +280,7 @@ fn where_there_is_no_room_nothing_is_loaded_beside_a_session_in_flux() {
     assert_eq!(flux, Flux::Absent);
     let _ = r.flushed(&key(9), 1, at(10));
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::InFlux);
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Ready);
 }
 
@@ -290,9 +290,9 @@ fn two_transactions_can_have_one_session_in_flux() {
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(0)));
     let (one, other) = (r.begin_flux(&key(1)), r.begin_flux(&key(1)));
-    r.end_flux(&key(1), Some(one), Outcome::Committed, None, None);
+    r.end_flux(&key(1), Some(one), Outcome::Committed, Estate::default());
     assert_eq!(r.check(&key(1), &params(60), Request::Look, at(0)), Checked::InFlux);
-    r.end_flux(&key(1), Some(other), Outcome::Committed, None, None);
+    r.end_flux(&key(1), Some(other), Outcome::Committed, Estate::default());
     assert!(matches!(
         r.check(&key(1), &params(60), Request::Look, at(0)),
         Checked::Miss(_)
@@ -309,8 +309,10 @@ fn a_touch_made_in_a_transaction_follows_at_its_end() {
         &key(1),
         Some(flux),
         Outcome::Aborted,
-        Some((row(1, at(0)), at(30))),
-        None,
+        Estate {
+            touch: Some((row(1, at(0)), at(30))),
+            ..Estate::default()
+        },
     );
     load(&r, &key(1), &row(1, at(0)));
     assert_eq!(r.look(&key(1), 1), Some((at(30), None)));
@@ -323,14 +325,16 @@ fn a_new_version_goes_on_with_the_activity_and_the_mark_of_the_old() {
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(0)));
     r.check(&key(1), &params(60), Request::Counting, at(100));
-    let word = r.look_word(&key(1), 1);
+    let word = r.seal(&key(1), 1);
     let flux = r.begin_flux(&key(2));
     r.end_flux(
         &key(2),
         Some(flux),
         Outcome::Committed,
-        None,
-        word.map(|word| (5, word)),
+        Estate {
+            heritage: word.map(|word| (5, word)),
+            ..Estate::default()
+        },
     );
     load(&r, &key(2), &row(5, at(90)));
     assert!(!is_valid(r.check(&key(2), &params(1000), Request::Counting, at(101))));
@@ -355,7 +359,15 @@ fn a_touch_of_the_transactions_own_row_counts_once_it_is_committed_and_read() {
         let r = registry(&owned);
         load(&r, &key(1), &row(1, at(0)));
         let flux = r.begin_flux(&key(1));
-        r.end_flux(&key(1), Some(flux), outcome, Some((row(2, at(20)), at(30))), None);
+        r.end_flux(
+            &key(1),
+            Some(flux),
+            outcome,
+            Estate {
+                touch: Some((row(2, at(20)), at(30))),
+                ..Estate::default()
+            },
+        );
         load(&r, &key(1), &row(2, at(20)));
         assert_eq!(r.look(&key(1), 2), Some((expected, None)));
     }
@@ -368,10 +380,10 @@ fn a_session_found_expired_while_in_flux_is_final_as_long_as_its_version_stays()
         let r = registry(&owned);
         let flux = r.begin_flux(&key(1));
         assert_eq!(
-            r.mark_expired(&key(1), &row(1, at(0)), &params(60), at(61)),
+            r.mark_expired(&key(1), &row(1, at(0)), &params(60), at(61), false),
             Marked::Yes(Expiry::Idle)
         );
-        r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
+        r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
         load(&r, &key(1), &row(version, at(0)));
         assert_eq!(
             is_valid(r.check(&key(1), &params(1000), Request::Counting, at(62))),
@@ -390,11 +402,11 @@ fn marks_and_fluxes_find_room_where_all_the_rest_is_dirty() {
     }
     assert_eq!(load(&r, &key(20), &row(1, at(0))), Loaded::Full);
     assert_eq!(
-        r.mark_expired(&key(20), &row(1, at(0)), &params(60), at(61)),
+        r.mark_expired(&key(20), &row(1, at(0)), &params(60), at(61), false),
         Marked::Yes(Expiry::Idle)
     );
     assert_eq!(
-        r.mark_expired(&key(21), &row(1, at(0)), &params(60), at(61)),
+        r.mark_expired(&key(21), &row(1, at(0)), &params(60), at(61), false),
         Marked::Full
     );
 }
@@ -405,11 +417,11 @@ fn logins_do_not_use_up_the_room_that_is_kept_for_marks() {
     let r = registry(&owned);
     for n in 0..100 {
         let flux = r.begin_flux(&key(n));
-        r.end_flux(&key(n), Some(flux), Outcome::Committed, None, None);
+        r.end_flux(&key(n), Some(flux), Outcome::Committed, Estate::default());
         load(&r, &key(n), &row(1, at(0)));
         r.check(&key(n), &params(60), Request::Counting, at(10));
     }
-    let mark = |n| r.mark_expired(&key(n), &row(1, at(0)), &params(60), at(61));
+    let mark = |n| r.mark_expired(&key(n), &row(1, at(0)), &params(60), at(61), false);
     assert_eq!([mark(200), mark(201)], [Marked::Yes(Expiry::Idle); 2]);
     assert_eq!(mark(202), Marked::Full);
 }
@@ -421,11 +433,11 @@ fn closed_is_known_until_the_entry_goes() {
     assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Unknown);
     load(&r, &key(1), &row(1, at(0)));
     let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Closed, None, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Closed, Estate::default());
     assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Closed);
     load(&r, &key(1), &row(2, at(0)));
     let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
     assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Unknown);
     assert_eq!(r.fill().0, 0);
 }
@@ -510,17 +522,23 @@ fn the_purge_marks_only_what_row_and_entry_agree_is_expired() {
     let p = params(60);
     load(&r, &key(1), &row(1, at(0)));
     r.check(&key(1), &p, Request::Counting, at(50));
-    assert_eq!(r.mark_expired(&key(1), &row(1, at(0)), &p, at(70)), Marked::No);
-    assert_eq!(r.mark_expired(&key(1), &row(0, at(0)), &p, at(200)), Marked::No);
+    assert_eq!(r.mark_expired(&key(1), &row(1, at(0)), &p, at(70), false), Marked::No);
     assert_eq!(
-        r.mark_expired(&key(1), &row(1, at(0)), &p, at(111)),
+        r.mark_expired(&key(1), &row(0, at(0)), &p, at(200), false),
+        Marked::Over
+    );
+    assert_eq!(
+        r.mark_expired(&key(1), &row(1, at(0)), &p, at(111), false),
         Marked::Yes(Expiry::Idle)
     );
     assert_eq!(
-        r.mark_expired(&key(2), &row(1, at(0)), &p, at(111)),
+        r.mark_expired(&key(2), &row(1, at(0)), &p, at(111), false),
         Marked::Yes(Expiry::Idle)
     );
-    assert_eq!(r.mark_expired(&key(3), &row(1, at(0)), &p, at(111)), Marked::Full);
+    assert_eq!(
+        r.mark_expired(&key(3), &row(1, at(0)), &p, at(111), false),
+        Marked::Full
+    );
     load(&r, &key(2), &row(1, at(0)));
     assert!(!is_valid(r.check(&key(2), &params(1000), Request::Counting, at(112))));
 }
@@ -531,14 +549,17 @@ fn the_purge_marks_a_session_whose_entry_is_of_an_older_opening() {
     let owned = small(2);
     let r = registry(&owned);
     let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, None, None);
+    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
     assert_eq!(
-        r.mark_expired(&key(1), &row(1, at(0)), &params(60), at(61)),
+        r.mark_expired(&key(1), &row(1, at(0)), &params(60), at(61), false),
         Marked::Yes(Expiry::Idle)
     );
-    assert_eq!(r.mark_expired(&key(1), &row(2, at(0)), &params(60), at(60)), Marked::No);
     assert_eq!(
-        r.mark_expired(&key(1), &row(2, at(0)), &params(60), at(61)),
+        r.mark_expired(&key(1), &row(2, at(0)), &params(60), at(60), false),
+        Marked::No
+    );
+    assert_eq!(
+        r.mark_expired(&key(1), &row(2, at(0)), &params(60), at(61), false),
         Marked::Yes(Expiry::Idle)
     );
 }

@@ -1,0 +1,87 @@
+//! Values that a rollback to a savepoint takes back.
+
+/// Values by the subtransaction that set them, the newest last. Ids of subtransactions only grow, and one that is set
+/// while another is open ends before it.
+#[derive(Clone, Debug)]
+pub struct Savepoints<T>(Vec<(u32, T)>);
+
+impl<T> Default for Savepoints<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Savepoints<T> {
+    /// The subtransaction sets a value: what it and those within it had set before is forgotten.
+    pub fn set(&mut self, subtransaction: u32, value: T) {
+        self.roll_back(subtransaction);
+        self.0.push((subtransaction, value));
+    }
+
+    /// The subtransaction is rolled back, with all that were begun since.
+    pub fn roll_back(&mut self, subtransaction: u32) {
+        let kept = self.0.iter().take_while(|(by, _)| *by < subtransaction).count();
+        self.0.truncate(kept);
+    }
+
+    /// The value in force.
+    pub fn last(&self) -> Option<&T> {
+        self.0.last().map(|(_, value)| value)
+    }
+
+    /// The newest value that there is a use for.
+    pub fn newest(&self, condition: impl Fn(&T) -> bool) -> Option<&T> {
+        self.0
+            .iter()
+            .rev()
+            .map(|(_, value)| value)
+            .find(|value| condition(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollback_brings_back_what_was_set_before_the_savepoint() {
+        let mut values = Savepoints::default();
+        values.set(1, "first");
+        values.set(3, "within");
+        values.roll_back(3);
+        assert_eq!(values.last(), Some(&"first"));
+        values.roll_back(1);
+        assert_eq!(values.last(), None);
+    }
+
+    #[test]
+    fn what_a_released_savepoint_set_goes_with_the_one_around_it() {
+        let mut values = Savepoints::default();
+        values.set(1, "first");
+        // 3 is within 2, and is released.
+        values.set(3, "within");
+        values.roll_back(4);
+        assert_eq!(values.last(), Some(&"within"));
+        values.roll_back(2);
+        assert_eq!(values.last(), Some(&"first"));
+    }
+
+    #[test]
+    fn a_later_value_replaces_those_of_savepoints_that_were_released() {
+        let mut values = Savepoints::default();
+        values.set(1, "first");
+        values.set(3, "released");
+        values.set(2, "later");
+        values.roll_back(2);
+        assert_eq!(values.last(), Some(&"first"));
+    }
+
+    #[test]
+    fn of_several_the_newest_that_fits_is_found() {
+        let mut values = Savepoints::default();
+        values.set(1, 10);
+        values.set(2, 20);
+        assert_eq!(values.newest(|value| *value < 20), Some(&10));
+        assert_eq!(values.newest(|value| *value > 20), None);
+    }
+}
