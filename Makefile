@@ -8,10 +8,12 @@ PG_CONFIG ?=
 DESTDIR ?=
 TESTS ?=
 KEEP ?=
-export PG PG_CONFIG DESTDIR KEEP
+QUICK ?=
+SMOKE ?=
+export PG PG_CONFIG DESTDIR KEEP QUICK SMOKE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test soak fuzz build install uninstall deb test-deb test-odoo lint clean
+.PHONY: help demo demo-stop test soak fuzz bench build install uninstall deb test-deb test-odoo lint clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -39,6 +41,11 @@ soak: ## Run the tests of crashes, restarts and volume in their long form
 fuzz: ## Fuzz the readers of URLs and parameters, a minute each
 	@scripts/setup.sh
 	@scripts/fuzz.sh
+
+bench: ## Measure it against what people use instead, in ten minutes; QUICK=1 in two
+	@scripts/setup.sh bench
+	@scripts/build.sh
+	@scripts/bench.sh
 
 build: ## Build the extension in release
 	@scripts/setup.sh

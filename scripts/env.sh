@@ -58,6 +58,6 @@ called_by_sudo() {
 }
 become_builder() {
     if called_by_sudo; then
-        exec sudo -u "$SUDO_USER" -H --preserve-env=PG,PG_CONFIG,CARGO_TARGET_DIR,DESTDIR,KEEP,SOAK "$0" "$@"
+        exec sudo -u "$SUDO_USER" -H --preserve-env=PG,PG_CONFIG,CARGO_TARGET_DIR,DESTDIR,KEEP,SOAK,QUICK,SMOKE "$0" "$@"
     fi
 }

@@ -2,8 +2,9 @@
 # Installs what is missing to build, test and run: PostgreSQL with its server headers, a C compiler and libclang
 # (for pgrx's bindings), by apt. Says nothing where everything is there. Rust is the user's to install.
 #
-# setup.sh [lint | test | deb]    with `lint`, also shellcheck, and Python's venv for lint.sh's other tools; with `test`,
-#                                 also pgbouncer; with `deb`, also debhelper and lintian
+# setup.sh [lint | test | deb | bench]    with `lint`, also shellcheck, and Python's venv for lint.sh's other tools; with
+#                                         `test`, also pgbouncer; with `deb`, also debhelper and lintian; with `bench`,
+#                                         also redis-server and valgrind where apt has them
 source "$(dirname "$0")/env.sh"
 
 require_rust() {
@@ -42,6 +43,13 @@ missing_packages() {
         python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
         command -v shellcheck >/dev/null || echo shellcheck
     fi
+}
+
+# What makes a benchmark richer; it goes without.
+optional_packages() {
+    command -v apt-get >/dev/null || return 0
+    command -v redis-server >/dev/null || echo redis-server
+    command -v valgrind >/dev/null || echo valgrind
 }
 
 as_root() {
@@ -102,7 +110,7 @@ install() {
     for package in "${packages[@]}"; do
         case $package in
         "postgresql-$PG") install_server_without_cluster ;;
-        pgbouncer) install_without_starting pgbouncer ;;
+        pgbouncer | redis-server) install_without_starting "$package" ;;
         esac
     done
     apt_install "${packages[@]}"
@@ -111,6 +119,11 @@ install() {
 require_rust
 mapfile -t packages < <(missing_packages "$@" | tr ' ' '\n')
 if [ ${#packages[@]} -gt 0 ]; then install "${packages[@]}"; fi
+if [ "${1:-}" = bench ]; then
+    for package in $(optional_packages); do
+        (install "$package") || say "Going on without $package"
+    done
+fi
 
 server_headers=$("$PG_CONFIG" --includedir-server)
 if [ ! -f "$server_headers/postgres.h" ]; then

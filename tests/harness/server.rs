@@ -223,6 +223,11 @@ impl Server {
         command
     }
 
+    /// Where PostgreSQL's programs are.
+    pub fn bindir(&self) -> &Path {
+        &self.bindir
+    }
+
     /// Where the data is.
     pub fn data_directory(&self) -> PathBuf {
         self.directory.join("data")
