@@ -41,8 +41,8 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
     let Some(shared) = shared::get() else { return };
     // SAFETY: the main function of a background worker, in its order: handlers, signals, connection.
     unsafe {
-        pg_sys::pqsignal(signal::SIGHUP, Some(signal::SignalHandlerForConfigReload));
-        pg_sys::pqsignal(signal::SIGTERM, Some(signal::SignalHandlerForShutdownRequest));
+        signal::pqsignal(signal::SIGHUP, Some(signal::SignalHandlerForConfigReload));
+        signal::pqsignal(signal::SIGTERM, Some(signal::SignalHandlerForShutdownRequest));
         pg_sys::BackgroundWorkerUnblockSignals();
         pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0);
         pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0_usize));

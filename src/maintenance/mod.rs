@@ -30,6 +30,12 @@ pub const PAUSE: i64 = 500_000;
 
 /// Signals, and PostgreSQL's own handlers for them: the functions themselves, as pgrx wraps them for callers in Rust.
 mod signal {
+    #[cfg(not(feature = "pg18"))]
+    pub use pgrx::pg_sys::pqsignal;
+    // In C a macro has the name of old.
+    #[cfg(feature = "pg18")]
+    pub use pgrx::pg_sys::pqsignal_be as pqsignal;
+
     /// The same number on every system that PostgreSQL runs on.
     pub const SIGHUP: i32 = 1;
     /// Likewise.

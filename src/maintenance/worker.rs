@@ -23,7 +23,7 @@ pub extern "C-unwind" fn ist_worker_main(argument: pg_sys::Datum) {
     let Some(shared) = shared::get() else { return };
     // SAFETY: the main function of a background worker, in its order. SIGTERM ends it at once, wherever it is.
     unsafe {
-        pg_sys::pqsignal(signal::SIGTERM, Some(signal::die));
+        signal::pqsignal(signal::SIGTERM, Some(signal::die));
         pg_sys::BackgroundWorkerUnblockSignals();
         pg_sys::BackgroundWorkerInitializeConnectionByOid(oid, Oid::INVALID, 0);
     }
