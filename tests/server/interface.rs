@@ -262,11 +262,14 @@ const MEMBERS: &str = "SELECT classid, objid FROM pg_depend JOIN pg_extension AS
 
 #[test]
 fn every_member_of_the_extension_has_a_comment() {
+    // A table's row type and a type's array are members too, by PostgreSQL 18's count; their maker has the comment.
     let without = texts(
         &mut app(),
         &format!(
             "SELECT pg_describe_object(classid, objid, 0) FROM ({MEMBERS}) AS member \
-             WHERE obj_description(objid, classid::regclass::name) IS NULL"
+             WHERE obj_description(objid, classid::regclass::name) IS NULL AND NOT EXISTS ( \
+                 SELECT FROM pg_type AS t LEFT JOIN pg_class AS c ON c.oid = typrelid \
+                 WHERE classid = 'pg_type'::regclass AND t.oid = objid AND (typcategory = 'A' OR relkind <> 'c'))"
         ),
         &[],
     );
@@ -310,7 +313,7 @@ fn every_object_in_the_schema_belongs_to_the_extension() {
 fn the_extension_is_trusted_and_not_relocatable_and_names_pg_catalog() {
     let control = texts(
         &mut app(),
-        "SELECT format('%s %s %s', trusted, relocatable, schema) FROM pg_available_extension_versions \
+        "SELECT DISTINCT format('%s %s %s', trusted, relocatable, schema) FROM pg_available_extension_versions \
          WHERE name = 'inactive_session_timeout'",
         &[],
     );
