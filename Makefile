@@ -1,6 +1,6 @@
 # inactive_session_timeout. Every target installs what it lacks (Debian's packages, by apt) and says what it does.
 #
-#   PG=17                            another major version of PostgreSQL (14 to 18)
+#   PG=17                            another major version of PostgreSQL (14 to 18; 17-assert: one with asserts)
 #   PG_CONFIG=/path/to/pg_config     a PostgreSQL of your own
 
 PG ?=
@@ -10,10 +10,12 @@ TESTS ?=
 KEEP ?=
 QUICK ?=
 SMOKE ?=
-export PG PG_CONFIG DESTDIR KEEP QUICK SMOKE
+SERVERS ?=
+SHORT ?=
+export PG PG_CONFIG DESTDIR KEEP QUICK SMOKE SERVERS SHORT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test soak fuzz bench build install uninstall deb test-deb test-odoo lint clean
+.PHONY: help demo demo-stop test test-all soak fuzz bench build install uninstall deb test-deb test-odoo lint clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -32,6 +34,9 @@ test: ## Run every test; TESTS=name runs those whose name contains it
 	@scripts/setup.sh test
 	@scripts/build.sh
 	@scripts/test.sh $(TESTS)
+
+test-all: ## Run every test on every PostgreSQL; SERVERS="16 18" on these; SHORT=1 a part
+	@scripts/test-all.sh
 
 soak: ## Run the tests of crashes, restarts and volume in their long form
 	@scripts/setup.sh test

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Builds the extension's library in release for the PostgreSQL of PG or PG_CONFIG: target/release/lib<name>.so
+# Builds the extension's library in release for the PostgreSQL of PG or PG_CONFIG: target/release/lib<name>.so for 15,
+# target/build/pg<server>/release/lib<name>.so for others
 source "$(dirname "$0")/env.sh"
 become_builder "$@"
 
-built_for=${CARGO_TARGET_DIR:-target}/release/$name.built-for
+built_for=${library%/*}/$name.built-for
 wanted=$("$PG_CONFIG" --version)
 
 if ! command -v cargo >/dev/null; then
@@ -13,7 +14,7 @@ if ! command -v cargo >/dev/null; then
     exit
 fi
 
-say "Building the extension for PostgreSQL $PG (the first time takes some minutes)"
+say "Building the extension for $("$PG_CONFIG" --version) (the first time takes some minutes)"
 export PGRX_PG_CONFIG_PATH=$PG_CONFIG PGRX_HOME=$root/target/pgrx
-cargo build --release -p "$name" --no-default-features --features "pg$PG"
+CARGO_TARGET_DIR=$build_directory cargo build --release -p "$name" --no-default-features --features "pg$PG"
 echo "$wanted" >"$built_for"

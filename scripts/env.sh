@@ -1,8 +1,11 @@
 # shellcheck shell=bash
 # Sourced by the other scripts: where things are, and who does what. Sets
 #   root       the checkout, which becomes the current directory
-#   PG         the major version of PostgreSQL (PG=15 unless given, or as PG_CONFIG says)
-#   PG_CONFIG  its pg_config (/usr/lib/postgresql/$PG/bin/pg_config unless given)
+#   server     which PostgreSQL: a major version, 17-assert, or one of the user's own (PG=15 unless given, or PG_CONFIG)
+#   PG         its major version
+#   PG_CONFIG  its pg_config: the one given; else the system's where that is installed; else, for those that server.sh
+#              can make, the cache's; else where apt will install it
+#   library    the extension's library, built for it
 
 set -euo pipefail
 umask 022
@@ -21,21 +24,65 @@ die() {
     exit 1
 }
 
+# `sudo make …`: cargo, and the files under target/, are those of the user who called sudo.
+called_by_sudo() {
+    [ "$(id -u)" -eq 0 ] && [ "${SUDO_USER:-root}" != root ] && [ "$(stat -c %U "$root")" = "$SUDO_USER" ]
+}
+
+# Servers that are only for build and tests, made by server.sh and shared by all checkouts.
+if called_by_sudo; then
+    cache=$(getent passwd "$SUDO_USER" | cut -d : -f 6)/.cache
+else
+    cache=${XDG_CACHE_HOME:-${HOME:-$root/target}/.cache}
+fi
+servers=$(realpath -m "$cache/$name/servers")
+
 # make passes variables that were not given as empty ones.
 pg_config_given=${PG_CONFIG:-}
-if [ -n "$pg_config_given" ]; then
+if [[ $pg_config_given == "$servers"/* ]]; then # one script has called another
+    server=${pg_config_given#"$servers/"} server=${server%%/*}
+    PG=${server%-assert}
+elif [ -n "$pg_config_given" ]; then
     PG_CONFIG=$(command -v "$pg_config_given") || die "there is no $pg_config_given (from PG_CONFIG)"
     PG_CONFIG=$(realpath -s "$PG_CONFIG")
     PG=$("$PG_CONFIG" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
+    if [ "$PG_CONFIG" = "/usr/lib/postgresql/$PG/bin/pg_config" ]; then
+        server=$PG
+    else
+        server=$PG-$(printf '%s' "$PG_CONFIG" | sha256sum | cut -c 1-8)
+    fi
 else
-    PG=${PG:-15}
+    server=${PG:-15}
+    PG=$server
     PG_CONFIG=/usr/lib/postgresql/$PG/bin/pg_config
+    case $server in
+    16 | 17 | 18)
+        if [ ! -x "${PG_CONFIG%/*}/postgres" ]; then PG_CONFIG=$servers/$server/usr/local/bin/pg_config; fi
+        ;;
+    17-assert) PG=17 PG_CONFIG=$servers/$server/usr/local/bin/pg_config ;;
+    esac
 fi
 case $PG in
 14 | 15 | 16 | 17 | 18) ;;
-*) die "PostgreSQL $PG is not supported" "Supported are 14 to 18: make PG=15, or PG_CONFIG=/path/to/pg_config" ;;
+*) die "PostgreSQL $PG is not supported" "Supported are 14 to 18, and 17-assert: make PG=15, or PG_CONFIG=/path/to/pg_config" ;;
 esac
 export PG PG_CONFIG
+
+# One line for people: the version, and whose it is.
+describe_server() {
+    local whose="of ${PG_CONFIG%/pg_config}"
+    if is_cached_server; then whose="of $(cat "$servers/$server/origin")"; fi
+    echo "$("$PG_CONFIG" --version) $whose"
+}
+
+is_cached_server() { [[ $PG_CONFIG == "$servers"/* ]]; }
+
+# cargo's own place is the default server's; each of the others has one, so that nothing is built twice for the change
+# from one to the other.
+build_directory=${CARGO_TARGET_DIR:-$root/target}
+if [ "$server" != 15 ]; then build_directory+=/build/pg$server; fi
+# shellcheck disable=SC2034
+library=$build_directory/release/lib$name.so
 
 # Where rustup puts cargo, for shells that have not read its profile.
 if ! command -v cargo >/dev/null && [ -x "${HOME:-}/.cargo/bin/cargo" ]; then PATH=$HOME/.cargo/bin:$PATH; fi
@@ -52,12 +99,9 @@ as_server() {
     fi
 }
 
-# `sudo make …`: cargo, and the files under target/, are those of the user who called sudo.
-called_by_sudo() {
-    [ "$(id -u)" -eq 0 ] && [ "${SUDO_USER:-root}" != root ] && [ "$(stat -c %U "$root")" = "$SUDO_USER" ]
-}
+# Scripts that write under target/ begin with this.
 become_builder() {
     if called_by_sudo; then
-        exec sudo -u "$SUDO_USER" -H --preserve-env=PG,PG_CONFIG,CARGO_TARGET_DIR,DESTDIR,KEEP,SOAK,QUICK,SMOKE "$0" "$@"
+        exec sudo -u "$SUDO_USER" -H --preserve-env=PG,PG_CONFIG,CARGO_TARGET_DIR,DESTDIR,KEEP,SOAK,QUICK,SMOKE,SERVERS,SHORT "$0" "$@"
     fi
 }

@@ -2,7 +2,11 @@
 # Installs what build.sh built into the PostgreSQL of PG or PG_CONFIG, below DESTDIR where that is set.
 source "$(dirname "$0")/env.sh"
 
-library="${CARGO_TARGET_DIR:-target}/release/lib$name.so"
+if is_cached_server && [ -z "${DESTDIR:-}" ]; then
+    die "PostgreSQL $server is not installed on this machine" \
+        "What build and tests use is a copy of their own. Install it, or name another: PG_CONFIG=/path/to/pg_config"
+fi
+
 pkglibdir=${DESTDIR:-}$("$PG_CONFIG" --pkglibdir)
 extensiondir=${DESTDIR:-}$("$PG_CONFIG" --sharedir)/extension
 

@@ -26,15 +26,20 @@ bindir=$("$PG_CONFIG" --bindir)
 [ -x "$bindir/postgres" ] || die "there is no server in $bindir" "PG_CONFIG=$PG_CONFIG names a PostgreSQL without one."
 
 base=$(reachable_base)
-prefix=$base/pg$PG
-exec 9>"$base/pg$PG.lock" # two runs at once take turns
+prefix=$base/pg$server
+exec 9>"$base/pg$server.lock" # two runs at once take turns
 flock 9
 version="$("$PG_CONFIG" --version) $(stat -L -c '%s %Y' "$bindir/postgres") $bindir"
 
 if [ "$(cat "$prefix/complete" 2>/dev/null)" != "$version" ]; then
-    say "Copying PostgreSQL $PG to $prefix"
+    say "Copying PostgreSQL $server to $prefix"
     rm -rf "$prefix"
-    for directory in "$bindir" "$("$PG_CONFIG" --pkglibdir)" "$("$PG_CONFIG" --sharedir)"; do
+    if is_cached_server; then
+        directories=("$servers/$server") # with the libraries that come with it
+    else
+        directories=("$bindir" "$("$PG_CONFIG" --pkglibdir)" "$("$PG_CONFIG" --sharedir)")
+    fi
+    for directory in "${directories[@]}"; do
         mkdir -p "$prefix$directory"
         cp -RLp "$directory/." "$prefix$directory"
     done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing to build, test and run: PostgreSQL with its server headers, a C compiler and libclang
-# (for pgrx's bindings), by apt. Says nothing where everything is there. Rust is the user's to install.
+# (for pgrx's bindings), by apt; a server that is only for build and tests, by server.sh. Says nothing where everything
+# is there. Rust is the user's to install.
 #
 # setup.sh [lint | test | deb | bench]    with `lint`, also shellcheck, and Python's venv for lint.sh's other tools; with
 #                                         `test`, also pgbouncer; with `deb`, also debhelper and lintian; with `bench`,
@@ -22,7 +23,18 @@ require_rust() {
 }
 
 missing_packages() {
-    if [ -z "$pg_config_given" ]; then
+    if is_cached_server; then
+        if [ "$server" = 17-assert ]; then
+            command -v bison >/dev/null || echo bison
+            command -v flex >/dev/null || echo flex
+            command -v perl >/dev/null || echo perl
+            [ -f /usr/include/zlib.h ] || echo zlib1g-dev
+        else
+            python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+        fi
+        # Debian's server packages make the user that servers run as; so does this.
+        [ "$(id -u)" -ne 0 ] || id postgres >/dev/null 2>&1 || echo postgresql-common
+    elif [ -z "$pg_config_given" ]; then
         local bin=/usr/lib/postgresql/$PG/bin
         [ -x "$bin/postgres" ] || echo "postgresql-$PG"
         [ -f "/usr/include/postgresql/$PG/server/postgres.h" ] && [ -x "$bin/pg_config" ] || echo "postgresql-server-dev-$PG"
@@ -124,6 +136,7 @@ if [ "${1:-}" = bench ]; then
         (install "$package") || say "Going on without $package"
     done
 fi
+if is_cached_server; then scripts/server.sh; fi
 
 server_headers=$("$PG_CONFIG" --includedir-server)
 if [ ! -f "$server_headers/postgres.h" ]; then

@@ -8,6 +8,6 @@ become_builder "$@"
 SESSION_TIMEOUT_PG_BINDIR=$(scripts/prefix.sh)
 export SESSION_TIMEOUT_PG_BINDIR
 
-say "Running the tests"
+say "Running the tests on $(describe_server)"
 cargo test --doc -p session_timeout_core -- "$@"
 cargo test --lib --tests --no-fail-fast -p session_timeout_core -p session_timeout_tests -- "$@"

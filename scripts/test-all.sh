@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The matrix: builds and tests on one server after the other, and ends with a table of them. Fails where any failed.
+#
+# SERVERS="16 18"    which; unless given: 15 16 17 17-assert 18, and 14 where it is installed
+# SHORT=1            only the tests that hang most on PostgreSQL's own code; those of the list below
+source "$(dirname "$0")/env.sh"
+become_builder "$@"
+
+short=(smoke interface dump upgrade live::rules live::transactions live::restart live::standby)
+tests=()
+if [ -n "${SHORT:-}" ]; then tests=("${short[@]}"); fi
+
+if [ -n "${SERVERS:-}" ]; then
+    read -r -a list <<<"$SERVERS"
+else
+    list=(15 16 17 17-assert 18)
+    if [ -x /usr/lib/postgresql/14/bin/postgres ]; then list=(14 "${list[@]}"); fi
+fi
+
+logs=$root/target/test-all
+mkdir -p "$logs"
+
+# The sum over the test programs of what a log says of `passed`, `failed` or `ignored`.
+count() { sed -n -E "s/^test result: .* ([0-9]+) $2[;.].*/\1/p" "$1" | awk '{ sum += $1 } END { print sum + 0 }'; }
+
+table=() failed=0
+for one in "${list[@]}"; do
+    log=$logs/$one.log started=$SECONDS outcome=ok
+    say "PostgreSQL $one"
+    for step in setup build test; do
+        arguments=()
+        if [ "$step" = setup ]; then arguments=(test); fi
+        if [ "$step" = test ]; then arguments=("${tests[@]}"); fi
+        if ! PG=$one PG_CONFIG='' "scripts/$step.sh" "${arguments[@]}"; then
+            outcome="$step failed" failed=1
+            break
+        fi
+    done > >(tee "$log") 2>&1
+    wait "$!" || true # for tee to have written all
+    version=$(sed -n 's/^==> Running the tests on PostgreSQL \([^ ]*\) .*/\1/p' "$log")
+    table+=("$(printf '%-10s %-8s %7s %7s %8s %7s  %s' "$one" "${version:-?}" "$(count "$log" passed)" \
+        "$(count "$log" failed)" "$(count "$log" ignored)" "$((SECONDS - started)) s" "$outcome")")
+done
+
+echo
+printf '%-10s %-8s %7s %7s %8s %7s  %s\n' server version passed failed ignored time outcome
+printf '%s\n' "${table[@]}"
+if [ -n "${SHORT:-}" ]; then echo "Short: tests whose name contains one of: ${short[*]}. All of them: make test-all"; fi
+echo "Logs: $logs"
+exit "$failed"
