@@ -11,6 +11,7 @@
         "security/ir.model.access.csv",
         "security/session_timeout_rules.xml",
         "data/ir_cron.xml",
+        "views/login_templates.xml",
         "views/session_timeout_session_views.xml",
         "views/res_config_settings_views.xml",
     ],
@@ -18,6 +19,10 @@
         "web.assets_backend": [
             "inactive_session_timeout_pg/static/src/tabs.js",
             "inactive_session_timeout_pg/static/src/session_expiry/**/*",
+        ],
+        "web.assets_frontend": [
+            "inactive_session_timeout_pg/static/src/tabs.js",
+            "inactive_session_timeout_pg/static/src/login/**/*",
         ],
         "web.assets_unit_tests": [
             "inactive_session_timeout_pg/static/tests/**/*",

@@ -1,9 +1,5 @@
-import {
-    ENDED_KEY,
-    OUTLOOK_ROUTE,
-    STAY_ROUTE,
-} from "@inactive_session_timeout_pg/session_expiry/session_expiry";
-import { CHANNEL } from "@inactive_session_timeout_pg/tabs";
+import { OUTLOOK_ROUTE, STAY_ROUTE } from "@inactive_session_timeout_pg/session_expiry/session_expiry";
+import { CHANNEL, ENDED_KEY } from "@inactive_session_timeout_pg/tabs";
 
 import { after, beforeEach, describe, expect, mockLocation, test } from "@odoo/hoot";
 import {

@@ -12,7 +12,7 @@ import { redirect } from "@web/core/utils/urls";
 
 import { reactive } from "@odoo/owl";
 
-import { myTurn, openTabs } from "../tabs";
+import { ENDED_KEY, myTurn, openTabs } from "../tabs";
 import { plan, retryIn } from "./plan";
 import { SessionExpiryDialog } from "./session_expiry_dialog";
 
@@ -20,8 +20,6 @@ import { SessionExpiryDialog } from "./session_expiry_dialog";
 export const OUTLOOK_ROUTE = "/inactive_session_timeout_pg/outlook";
 /** Counts as activity, and tells how long is left then. */
 export const STAY_ROUTE = "/inactive_session_timeout_pg/stay";
-/** In the tab's sessionStorage: tells the login page that the session has ended by itself. */
-export const ENDED_KEY = "inactive_session_timeout_pg.ended";
 
 // All in milliseconds.
 const ANSWER_WITHIN = 15_000; // else the server counts as unreachable

@@ -1,0 +1,36 @@
+/**
+ * The login page takes part in what the tabs of a browser tell each other: however a session ended, tabs that still
+ * show it ask the server, and follow. After a login, those that wait here go back to where they were.
+ */
+import { browser } from "@web/core/browser/browser";
+
+import { ENDED_KEY, openTabs } from "../tabs";
+
+const isLoginPage = () => /\/web\/login\/?$/.test(browser.location.pathname);
+
+function takePart() {
+    const { tell } = openTabs(({ type }) => {
+        // A page of the web client was loaded. With a session and a way back, the server sends this page there.
+        if (type === "activity" && new URLSearchParams(browser.location.search).has("redirect")) {
+            browser.location.assign(browser.location.href);
+        }
+    });
+    tell({ type: "login" });
+}
+
+/** Says why the page is shown, where the web client came here by itself. */
+function tellWhy() {
+    if (browser.sessionStorage.getItem(ENDED_KEY)) {
+        browser.sessionStorage.removeItem(ENDED_KEY);
+        document.querySelector(".o_session_ended")?.classList.remove("d-none");
+    }
+}
+
+if (isLoginPage()) {
+    takePart();
+    if (document.readyState === "loading") {
+        document.addEventListener("DOMContentLoaded", tellWhy);
+    } else {
+        tellWhy();
+    }
+}

@@ -1,0 +1,220 @@
+import json
+from urllib.parse import parse_qs, quote, urlsplit
+
+from odoo.tests import new_test_user, tagged
+
+from .browser import Browser, CommittingHttpCase, committed
+
+DELAY = "inactive_session_time_out_delay"
+WARNING = "inactive_session_time_out_warning"
+LOGIN = "countdown"
+PASSWORD = "long enough 4 all"
+PAGE = "/odoo/settings"
+DIALOG = ".o_session_expiry"
+SERVICES = "odoo.__WOWL_DEBUG__.root.env.services"
+
+
+class CountdownCase(CommittingHttpCase):
+    """A user who has logged in, and a server whose idea of the time left can be set."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with committed() as env:
+            user = new_test_user(env, LOGIN, groups="base.group_system", password=PASSWORD, name="Ada Lovelace")
+            cls.addClassCleanup(cls.delete_user, user.id)
+            env.cr.execute(
+                "SELECT key, value FROM session_timeout.config_parameter WHERE key IN %s", [(DELAY, WARNING)]
+            )
+            for key, value in env.cr.fetchall():
+                cls.addClassCleanup(cls.execute, "SELECT session_timeout.set_param(%s, %s)", key, value)
+
+    @classmethod
+    def delete_user(cls, user_id):
+        with committed() as env:
+            env["res.users"].browse(user_id).unlink()
+
+    @classmethod
+    def execute(cls, statement, *values):
+        with committed() as env:
+            env.cr.execute(statement, values)
+            return env.cr.fetchone() if env.cr.description else None
+
+    def setUp(self):
+        super().setUp()
+        self.set_limits(delay=3600, warning=300)
+        self.addCleanup(self.execute, "SELECT session_timeout.close_user_sessions(%s)", LOGIN)
+        self.browser = Browser(self)
+        self.addCleanup(self.browser.stop)
+
+    # ---- What the tests do ----
+
+    def set_limits(self, delay, warning):
+        """In seconds."""
+        for key, value in ((DELAY, delay), (WARNING, warning)):
+            self.execute("SELECT session_timeout.set_param(%s, %s)", key, str(value))
+
+    def open_page(self, path=PAGE):
+        tab = self.browser.open_tab()
+        self.addCleanup(tab.close)
+        tab.go(self.base_url() + path)
+        return tab
+
+    def log_in(self, path=PAGE):
+        """A tab with the page at this path, after a login by the form."""
+        tab = self.open_page(f"/web/login?redirect={quote(path)}")
+        self.fill_in_login(tab)
+        self.wait_for_page(tab)
+        return tab
+
+    def fill_in_login(self, tab):
+        # Before that, the page swallows clicks, and keeps the next page from opening the database of translations.
+        tab.wait_until(
+            "(({ translatedTerms, translationLoaded }) => translatedTerms[translationLoaded])"
+            "(odoo.loader.modules.get('@web/core/l10n/translation'))"
+        )
+        for name, value in (("login", LOGIN), ("password", PASSWORD)):
+            tab.evaluate(f"document.querySelector('input[name={name}]').value = {json.dumps(value)}")
+        tab.click(".oe_login_form button[type=submit]")
+
+    def wait_for_page(self, tab, path=PAGE):
+        tab.wait_until(f"location.pathname === {json.dumps(path)}")
+        tab.wait_until("odoo.isReady && document.querySelector('.o_action_manager .o_view_controller') !== null")
+
+    def leave_idle(self, seconds):
+        """As if the user had not done anything for a while: so many seconds are left."""
+        self.execute(
+            """
+            UPDATE session_timeout.session
+            SET last_activity = pg_catalog.now() - (session_timeout.get_param(%s)::int - %s) * '1 s'::interval
+            WHERE user_name = %s
+            """,
+            DELAY,
+            seconds,
+            LOGIN,
+        )
+
+    def look(self, tab):
+        """Lets a page ask now, not when a warning would have been due."""
+        tab.evaluate(f"{SERVICES}.session_expiry.due()")
+
+    def seconds_left(self):
+        row = self.execute(
+            """
+            SELECT extract(epoch FROM last_activity - pg_catalog.clock_timestamp())::float
+                   + session_timeout.get_param(%s)::int
+            FROM session_timeout.active_session WHERE user_name = %s
+            """,
+            DELAY,
+            LOGIN,
+        )
+        return row and row[0]
+
+    def assert_at_login(self, tab, path=PAGE):
+        tab.wait_until("location.pathname === '/web/login'")
+        tab.wait_for("input[name=login]")
+        [way_back] = parse_qs(urlsplit(tab.evaluate("location.href")).query)["redirect"]
+        self.assertEqual(way_back.rstrip("?"), path)  # where the server sends a page here, it adds one
+
+
+@tagged("post_install", "-at_install")
+class TestCountdown(CountdownCase):
+    # ---- One tab ----
+
+    def test_idle_page_counts_down_and_goes_to_the_login_with_the_way_back(self):
+        """The whole story, in real time: nothing but the clock moves it on."""
+        self.set_limits(delay=16, warning=8)
+        tab = self.log_in()
+        tab.wait_for(DIALOG)
+        self.assert_at_login(tab)
+        tab.wait_for(".o_session_ended:not(.d-none)")
+        self.assertIsNone(self.seconds_left())
+        self.fill_in_login(tab)
+        self.wait_for_page(tab)
+
+    def test_button_keeps_the_session(self):
+        tab = self.log_in()
+        self.leave_idle(200)
+        self.look(tab)
+        tab.click(f"{DIALOG}_stay")
+        tab.wait_while(DIALOG)
+        self.assertGreater(self.seconds_left(), 3000)
+
+    def test_countdown_alone_does_not(self):
+        tab = self.log_in()
+        self.leave_idle(200)
+        for _ in range(3):
+            self.look(tab)
+            tab.wait_for(DIALOG)
+        self.assertLess(self.seconds_left(), 201)
+
+    def test_log_out_now(self):
+        tab = self.log_in()
+        self.leave_idle(200)
+        self.look(tab)
+        tab.click(f"{DIALOG}_log_out")
+        tab.wait_until("location.pathname === '/web/login'")
+        self.assertIsNone(self.seconds_left())
+
+    def test_request_in_an_ended_session_leads_to_the_login_without_a_dialog(self):
+        tab = self.log_in()
+        self.execute("SELECT session_timeout.close_user_sessions(%s)", LOGIN)
+        tab.evaluate(
+            """new MutationObserver(() => {
+                const dialog = document.querySelector(".modal");
+                dialog && sessionStorage.setItem("seen", dialog.innerText);
+            }).observe(document.body, { childList: true, subtree: true })"""
+        )
+        tab.evaluate(f"{SERVICES}.orm.read('res.users', [1], ['name']).then(() => 0); 0")
+        self.assert_at_login(tab)
+        self.assertIsNone(tab.evaluate("sessionStorage.getItem('seen')"))
+
+    def test_restored_page_of_an_ended_session_is_left_again(self):
+        tab = self.log_in()
+        self.execute("SELECT session_timeout.close_user_sessions(%s)", LOGIN)
+        self.look(tab)
+        self.assert_at_login(tab)
+        tab.evaluate("history.back()")
+        self.assert_at_login(tab)
+
+    # ---- Two tabs ----
+
+    def test_staying_in_one_tab_closes_the_countdown_in_the_other(self):
+        first, second = self.log_in(), self.open_page()
+        self.wait_for_page(second)
+        self.leave_idle(200)
+        self.look(first)
+        for tab in (first, second):
+            tab.wait_for(DIALOG)
+        second.click(f"{DIALOG}_stay")
+        for tab in (first, second):
+            tab.wait_while(DIALOG)
+
+    def test_work_in_one_tab_closes_the_countdown_in_the_other(self):
+        first, second = self.log_in(), self.open_page()
+        self.wait_for_page(second)
+        self.leave_idle(200)
+        self.look(first)
+        for tab in (first, second):
+            tab.wait_for(DIALOG)
+        second.evaluate(f"{SERVICES}.orm.read('res.users', [1], ['name'])")
+        for tab in (first, second):
+            tab.wait_while(DIALOG)
+
+    def test_new_tab_closes_the_countdown_in_the_other(self):
+        first = self.log_in()
+        self.leave_idle(200)
+        self.look(first)
+        first.wait_for(DIALOG)
+        self.open_page()
+        first.wait_while(DIALOG)
+
+    def test_all_tabs_leave_together_and_come_back_together(self):
+        first, second = self.log_in(), self.open_page()
+        self.wait_for_page(second)
+        first.evaluate("document.querySelector('.o_user_menu button').click()")
+        first.click("[data-menu=logout]")
+        first.wait_until("location.pathname === '/web/login'")
+        self.assert_at_login(second)
+        self.fill_in_login(first)
+        self.wait_for_page(second)
