@@ -1,6 +1,6 @@
 """What a session that has been idle too long meets: on a page, on JSON-RPC, on a websocket."""
 
-from harness import Browser, LiveCase, api_key, eventually, receive, requests, subscribe
+from harness import PASSWORD, Browser, LiveCase, api_key, eventually, receive, requests, subscribe
 
 SESSION_EXPIRED = 4001  # the code with which Odoo closes a websocket then
 
@@ -151,3 +151,29 @@ class Expiry(LiveCase):
         )
         self.assertEqual(answer.status_code, 200, answer.text)
         self.assertEqual(self.database.value("SELECT count(*) FROM session_timeout_login"), sessions)
+
+    def test_a_key_that_nobody_looks_at_lets_no_expired_session_in(self):
+        for header in ("bearer made-up", "basic made-up"):
+            anna = Browser(self.odoo, "anna")
+            anna.http.headers["Authorization"] = header
+            self.database.idle(7300)
+            self.assert_expired(anna.call("/web/session/check"))
+
+    def test_a_route_that_takes_a_key_checks_a_session_that_has_none(self):
+        anna = Browser(self.odoo, "anna")
+        anna.http.headers.update({
+            "Authorization": "basic made-up", "Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Site": "none", "Sec-Fetch-User": "?1",
+        })
+        read = "/json/1/partners"
+        self.assertEqual(anna.page(read).status_code, 404)  # let in: the controller finds no such action
+        self.database.idle(7300)
+        self.assertEqual(anna.page(read).headers["Location"][:10], "/web/login")
+        self.assertEqual(anna.files(), [])
+
+    def test_a_client_that_logs_in_again_with_its_old_cookie_gets_in(self):
+        anna = Browser(self.odoo, "anna")
+        self.database.idle(7300)
+        answer = anna.call("/web/session/authenticate", db=self.database.name, login="anna", password=PASSWORD)
+        self.assertIn("uid", answer.get("result", {}), answer)
+        self.assertTrue(anna.is_logged_in())

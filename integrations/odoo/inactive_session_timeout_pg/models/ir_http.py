@@ -3,8 +3,13 @@ from odoo.http import SessionExpiredException, is_cors_preflight, request
 
 from .session_timeout_login import identifier_of
 
-# Logging in and out are open to a session that has expired, or they would redirect to themselves. The third only looks.
-UNCHECKED = {"/web/login", "/web/session/logout", "/inactive_session_timeout_pg/outlook"}
+# Logging in and out are open to a session that has expired: refused, they would lead to themselves. The last only looks.
+UNCHECKED = {
+    "/web/login",
+    "/web/session/authenticate",
+    "/web/session/logout",
+    "/inactive_session_timeout_pg/outlook",
+}
 
 
 class IrHttp(models.AbstractModel):
@@ -12,10 +17,14 @@ class IrHttp(models.AbstractModel):
 
     @classmethod
     def _authenticate(cls, endpoint):
-        # Before all else, so that a refused request has done nothing.
-        if not is_cors_preflight(request, endpoint):
+        takes_key = endpoint.routing["auth"] == "bearer"
+        if not takes_key and not is_cors_preflight(request, endpoint):
+            # Before all else, so that a refused request has done nothing.
             cls._check_session_timeout()
         super()._authenticate(endpoint)
+        # Such a route lets in by a key or by the session. Odoo has decided, and keeps no session where it was the key.
+        if takes_key and request.session.can_save:
+            cls._check_session_timeout()
 
     @classmethod
     def _serve_fallback(cls):
@@ -29,16 +38,11 @@ class IrHttp(models.AbstractModel):
         # Only a file under the whole session id gives a uid: what is remembered here is proven, unlike the cookie.
         request.session_timeout_identifier = identifier_of(session) if session.uid else None
         path = request.httprequest.path
-        if not session.uid or cls._is_stateless() or path in UNCHECKED:
+        if not session.uid or path in UNCHECKED:
             return
         if not request.env["session.timeout.login"]._is_open(session, path):
             # Raised while session.uid is set, Odoo logs out, and redirects a page to the login.
             raise SessionExpiredException("Session expired: idle for too long")
-
-    @classmethod
-    def _is_stateless(cls):
-        """A request that brings its own credentials is not of the session, whatever cookie it carries."""
-        return request.httprequest.headers.get("Authorization", "").lower().startswith("bearer ")
 
     @classmethod
     def _post_dispatch(cls, response):

@@ -146,6 +146,7 @@ class SessionTimeoutLogin(models.Model):
     @api.model
     def _opened(self, session, replaced=None):
         """A login: ``session`` is new, and takes the place of the session identified by ``replaced``."""
+        self.env["res.users"].flush_model(["login", "active"])
         with contextlib.nullcontext(self.env.cr) if not self.env.cr.readonly else self._own_cursor() as cr:
             if replaced:
                 cr.execute("SELECT session_timeout.close_session(%s)", (replaced,))
