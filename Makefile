@@ -15,7 +15,7 @@ SHORT ?=
 export PG PG_CONFIG DESTDIR KEEP QUICK SMOKE SERVERS SHORT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-all soak fuzz bench build install uninstall deb test-deb test-odoo lint clean
+.PHONY: help demo demo-stop test test-all soak fuzz bench build install uninstall deb test-deb test-odoo bench-odoo lint clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -75,6 +75,12 @@ test-odoo: ## Run the Odoo addon's tests on a real Odoo 19; TESTS=addon those in
 	@scripts/build.sh
 	@scripts/odoo-setup.sh
 	@scripts/test-odoo.sh $(TESTS)
+
+bench-odoo: ## Measure parallel requests of one session in Odoo, with and without the addon
+	@scripts/setup.sh
+	@scripts/build.sh
+	@scripts/odoo-setup.sh
+	@scripts/test-odoo.sh bench
 
 lint: ## Check form, dependencies and spelling
 	@scripts/setup.sh lint

@@ -72,7 +72,7 @@ cat >run <<END
 command=server
 case "\${1:-}" in [a-z]*) command=\$1 && shift ;; esac
 PYTHONPATH='$odoo/root/usr/lib/python3/dist-packages' exec '$odoo/python/bin/python' -m odoo "\$command" \\
-    --addons-path '$odoo/root/usr/lib/python3/dist-packages/odoo/addons,$root/integrations/odoo,$odoo/community/odoo/addons' \\
+    --addons-path '$odoo/root/usr/lib/python3/dist-packages/odoo/addons,$root/integrations/odoo,$root/integrations/odoo/bench,$odoo/community/odoo/addons' \\
     --data-dir "\${ODOO_DATA:-$odoo/data}" "\$@"
 END
 chmod +x run

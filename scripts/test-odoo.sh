@@ -2,6 +2,7 @@
 # Runs the Odoo addon's tests on a real Odoo 19, on throwaway PostgreSQL servers: those that run inside Odoo (Python,
 # HTTP, browser tours), and those that watch one from outside (installing, parallel requests, websockets, a replica).
 #
+# test-odoo.sh bench      measures parallel requests instead (ROUNDS=60)
 # test-odoo.sh [NAME]     of the latter only those whose name contains NAME, and the former only if NAME is `addon`;
 #                         KEEP=1 leaves the directory with its logs
 source "$(dirname "$0")/env.sh"
@@ -43,6 +44,17 @@ run "$directory/base.log" -d base -i web,bus,base_setup,auth_signup,auth_totp,au
     --without-demo true --stop-after-init || die "Odoo failed:" "$(shown "$directory/base.log")"
 
 failed=()
+outside() {
+    (cd integrations/odoo/live && SESSION_TIMEOUT_ODOO=$odoo SESSION_TIMEOUT_DIRECTORY=$directory SESSION_TIMEOUT_BINDIR=$bindir \
+        "$root/target/odoo/python/bin/python" -B "$@")
+}
+
+if [ "$only" = bench ]; then
+    say "Measuring parallel requests of one session (some minutes)"
+    outside bench.py
+    exit
+fi
+
 if [ -z "$only" ] || [ "$only" = addon ]; then
     say "Installing the addon and running its tests in Odoo"
     "$bindir/createdb" -h "$directory/pg" -U odoo -T base addon
@@ -63,8 +75,7 @@ fi
 
 if [ "$only" != addon ]; then
     say "Running the tests that watch Odoo from outside"
-    (cd integrations/odoo/live && SESSION_TIMEOUT_ODOO=$odoo SESSION_TIMEOUT_DIRECTORY=$directory SESSION_TIMEOUT_BINDIR=$bindir \
-        "$root/target/odoo/python/bin/python" -B -m unittest ${only:+-k "$only"}) || failed+=("tests from outside")
+    outside -m unittest ${only:+-k "$only"} || failed+=("tests from outside")
 fi
 
 [ ${#failed[@]} -eq 0 ] || die "failed: $(printf '%s; ' "${failed[@]}")" "KEEP=1 leaves the logs."
