@@ -6,17 +6,9 @@ from .ir_config_parameter import DEFAULTS, DELAY, IGNORED_URL, WARNING
 class ResConfigSettings(models.TransientModel):
     _inherit = "res.config.settings"
 
-    session_timeout_delay = fields.Char(
-        "Log out after", config_parameter=DELAY, help="Seconds, or a time with its unit. 0: no limit. Empty: 2 hours."
-    )
-    session_timeout_warning = fields.Char(
-        "Warn before", config_parameter=WARNING, help="Seconds, or a time with its unit. 0: no warning. Empty: 5 minutes."
-    )
-    session_timeout_ignored_url = fields.Char(
-        "Ignored URLs",
-        config_parameter=IGNORED_URL,
-        help="Requests to these paths do not count as activity. Separated by commas; * stands for any characters.",
-    )
+    session_timeout_delay = fields.Char("Log out after", config_parameter=DELAY)
+    session_timeout_warning = fields.Char("Warn before", config_parameter=WARNING)
+    session_timeout_ignored_url = fields.Char("Ignored URLs", config_parameter=IGNORED_URL)
     session_timeout_preloaded = fields.Boolean(compute="_compute_session_timeout_preloaded")
 
     @api.depends_context("uid")
