@@ -7,6 +7,7 @@
 //! in time may differ, and an interval by some seconds. Queries in the running text are prepared, not run.
 
 mod answer;
+mod links;
 mod page;
 mod tables;
 
