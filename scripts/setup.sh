@@ -131,6 +131,8 @@ install() {
 require_rust
 mapfile -t packages < <(missing_packages "$@" | tr ' ' '\n')
 if [ ${#packages[@]} -gt 0 ]; then install "${packages[@]}"; fi
+# For check-monitoring.sh, which takes promtool out of that package.
+if [ "${1:-}" = lint ] && ! apt-cache show prometheus >/dev/null 2>&1; then as_root apt-get update -q; fi
 if [ "${1:-}" = bench ]; then
     for package in $(optional_packages); do
         (install "$package") || say "Going on without $package"

@@ -14,6 +14,7 @@ mod interface;
 mod lifecycle;
 mod live;
 mod log;
+mod monitoring;
 mod parameters;
 mod privileges;
 mod smoke;
