@@ -16,6 +16,7 @@ export PG PG_CONFIG DESTDIR KEEP QUICK SMOKE SERVERS SHORT
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop test test-all soak fuzz bench build install uninstall deb test-deb test-odoo bench-odoo lint clean
+.PHONY: all test-image
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -52,6 +53,8 @@ bench: ## Measure it against what people use instead, in ten minutes; QUICK=1 in
 	@scripts/build.sh
 	@scripts/bench.sh
 
+all: build # what PGXN's client calls
+
 build: ## Build the extension in release
 	@scripts/setup.sh
 	@scripts/build.sh
@@ -81,6 +84,9 @@ bench-odoo: ## Measure parallel requests of one session in Odoo, with and withou
 	@scripts/build.sh
 	@scripts/odoo-setup.sh
 	@scripts/test-odoo.sh bench
+
+test-image: ## Build the container image, and use it; needs docker or podman
+	@scripts/test-image.sh
 
 lint: ## Check form, dependencies and spelling
 	@scripts/setup.sh lint

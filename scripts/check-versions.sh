@@ -24,6 +24,16 @@ expect() {
 expect "default_version in $name.control" "$(sed -n "s/^default_version = '\(.*\)'$/\1/p" "$name.control")"
 expect "the first heading of CHANGELOG.md" "$(sed -n 's/^## \[\(.*\)\].*/\1/p' CHANGELOG.md | head -n 1)"
 expect "extension_sql_file! in src/lib.rs" "$(sed -n "s/^extension_sql_file!(\"..\/sql\/$name--\(.*\)\.sql\",.*/\1/p" src/lib.rs)"
+meta() { python3 -c "import json; m = json.load(open('META.json')); print($1)"; }
+expect "version in META.json" "$(meta "m['version']")"
+expect "provides.version in META.json" "$(meta "m['provides']['$name']['version']")"
+script=$(meta "m['provides']['$name']['file']")
+[ "$script" = "sql/$name--$version.sql" ] || problem "META.json names $script, and not sql/$name--$version.sql"
+status=unstable
+if grep -q "^## \[$version\] - [0-9]" CHANGELOG.md; then status=stable; fi
+[ "$(meta "m['release_status']")" = "$status" ] ||
+    problem "release_status in META.json is not $status, though CHANGELOG.md says whether $version is released"
+
 [ -f "sql/$name--$version.sql" ] || problem "there is no sql/$name--$version.sql"
 
 # ---- Released scripts ----

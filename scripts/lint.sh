@@ -33,11 +33,29 @@ cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev
 say "cargo deny: bans, licences, sources"
 "$tools/bin/cargo-deny" --log-level warn check bans licenses sources
 
+say "cargo shear: every dependency is used"
+"$tools/bin/cargo-shear" --locked --deny-warnings .
+"$tools/bin/cargo-shear" --locked --deny-warnings fuzz
+
 say "versions, released scripts"
 scripts/check-versions.sh
 
+pgxn_meta=0.7.0
+if ! "$root/target/tools/bin/pgxn_meta" --version 2>/dev/null | grep -q " $pgxn_meta\( \|$\)"; then
+    say "Building pgxn_meta $pgxn_meta"
+    cargo install --quiet --locked --root "$root/target/tools" --version "$pgxn_meta" pgxn_meta
+fi
+say "META.json"
+"$root/target/tools/bin/pgxn_meta" META.json
+
+say "Dockerfile"
+"$tools/bin/hadolint" Dockerfile
+
 say "promtool: alerts, dashboard"
 scripts/check-monitoring.sh
+
+say "zizmor: the workflow"
+"$tools/bin/zizmor" --offline --quiet --no-progress .github
 
 say "typos"
 "$tools/bin/typos"
