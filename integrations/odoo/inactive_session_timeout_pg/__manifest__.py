@@ -2,7 +2,7 @@
     "name": "Inactive Session Timeout (PostgreSQL)",
     "summary": "Log out sessions that have been idle too long, checked in PostgreSQL",
     "version": "19.0.1.0.0",
-    "category": "Hidden/Tools",
+    "category": "Tools",
     "license": "LGPL-3",
     "author": "inactive_session_timeout contributors",
     "depends": ["base_setup", "bus", "web"],
