@@ -1,63 +1,99 @@
 #!/usr/bin/env bash
-# Installs the package of deb.sh with dpkg, uses it on a server of its own, and removes it.
+# Installs the package of deb.sh over an older one, uses and removes it, on a fresh Debian server, by the very commands of
+# docs/operations.md, "Step by step".
 #
-# All that is done in a mount namespace, in which /usr, /etc and /var are overlays that are thrown away: dpkg, its database
-# and the system's PostgreSQL are the real ones, and the machine has nothing of it afterwards. Needs root for that.
+# All that is done in namespaces of its own: /usr, /etc and /var are overlays that are thrown away, /run is empty, and
+# there are no other processes and no network. So dpkg, apt, their database and the system's PostgreSQL are the real ones,
+# and the machine, its clusters included, has nothing of it. Needs root for that.
+#
+# OLD_DEB=file    an older package to begin with. Without it, one is made of the new: the scripts of the first release,
+#                 with the new library
 source "$(dirname "$0")/env.sh"
 
 package=postgresql-$PG-inactive-session-timeout
+version=$(sed -n "s/^default_version = '\(.*\)'$/\1/p" "$name.control")
 
 if [ "${1:-}" != inside ]; then
-    if [ "$(id -u)" -ne 0 ]; then exec sudo --preserve-env=PG,PG_CONFIG "$0"; fi
-    overlays=$(mktemp -d)
-    trap 'rmdir "$overlays"' EXIT
-    unshare --mount --propagation private "$0" inside "$overlays"
+    if [ "$(id -u)" -ne 0 ]; then exec sudo --preserve-env=PG,PG_CONFIG,OLD_DEB "$0"; fi
+    scratch=$(mktemp -d)
+    trap 'rmdir "$scratch"' EXIT
+    # The servers in it end with it.
+    unshare --mount --propagation private --pid --fork --kill-child --mount-proc --net --ipc "$0" inside "$scratch"
     exit
 fi
 
-overlays=$2 # here a file system in memory is mounted, for what is written
-mount -t tmpfs tmpfs "$overlays"
+# ---- A fresh server ----
+
+scratch=$2
+mount -t tmpfs tmpfs "$scratch"
 for directory in usr etc var; do
-    mkdir -p "$overlays/$directory/upper" "$overlays/$directory/work"
+    mkdir -p "$scratch/$directory/upper" "$scratch/$directory/work"
     mount -t overlay overlay "/$directory" \
-        -o "lowerdir=/$directory,upperdir=$overlays/$directory/upper,workdir=$overlays/$directory/work"
+        -o "lowerdir=/$directory,upperdir=$scratch/$directory/upper,workdir=$scratch/$directory/work"
 done
-# What the machine itself may have installed is not seen here.
+mount -t tmpfs -o mode=755 tmpfs /run # also hides systemd, to which pg_ctlcluster would turn
+install -d -o postgres -g postgres -m 2775 /run/postgresql
+python3 - <<'END'
+import fcntl
+import socket
+import struct
+
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+END
+
+# What the machine itself has of PostgreSQL's clusters and of the extension is not seen here.
+rm -rf /etc/postgresql/* /var/lib/postgresql/* /var/log/postgresql/*
 if dpkg-query -W "$package" >/dev/null 2>&1; then dpkg --purge "$package" >/dev/null; fi
 scripts/uninstall.sh 2>/dev/null
-
 installed_files() { find /usr /etc /var/lib -xdev -path '*inactive*session*timeout*' ! -path '/var/lib/dpkg/*' -not -type d; }
 [ -z "$(installed_files)" ] || die "there are files already:" "$(installed_files)"
+pg_createcluster "$PG" main --start -- --no-sync >/dev/null
 
-# ---- Install ----
+# ---- Packages, old and new ----
 
-say "Installing the package"
-dpkg -i "$root/target/deb/$package"_*.deb
-dpkg --verify "$package"
-strays=$(dpkg --listfiles "$package" | while read -r file; do
-    if [ -f "$file" ]; then echo "$file"; fi
-done | grep -v -E "^/usr/(lib|share)/postgresql/$PG/|^/usr/share/doc/$package/") || true
-[ -z "$strays" ] || die "the package puts files where they do not belong:" "$strays"
+mkdir "$scratch/new" "$scratch/old"
+chmod 755 "$scratch"
+cp "$root/target/deb/$package"_*.deb "$scratch/new"
+if [ -n "${OLD_DEB:-}" ]; then
+    cp "$OLD_DEB" "$scratch/old"
+else
+    tree=$scratch/tree
+    dpkg-deb -R "$scratch/new/"*.deb "$tree"
+    extension=$tree/usr/share/postgresql/$PG/extension
+    find "$extension" -name "$name--*.sql" ! -name "$name--0.1.0.sql" -delete
+    sed -i "s/^default_version = .*/default_version = '0.1.0'/" "$extension/$name.control"
+    sed -i 's/^Version: .*/Version: 0.1.0-0/' "$tree/DEBIAN/control"
+    rm "$tree/DEBIAN/md5sums"
+    dpkg-deb --root-owner-group -b "$tree" "$scratch/old" >/dev/null
+fi
 
-# ---- Use ----
+# ---- The commands of the docs, block by block ----
 
-say "Using it on a server of its own"
-bindir=/usr/lib/postgresql/$PG/bin
-data=$(runuser -u postgres -- mktemp -d /tmp/session-timeout-deb.XXXXXX)
-stop() {
-    (cd "$data" && as_server "$bindir/pg_ctl" -D data -m immediate stop >/dev/null 2>&1) || true
-    rm -rf "$data"
+export DEBIAN_FRONTEND=noninteractive
+echo 'APT::Get::Assume-Yes "true";' >/etc/apt/apt.conf.d/zz-yes # a person is asked
+sudo() {
+    if [ "$1" = -u ]; then runuser -u "$2" -- "${@:3}"; else "$@"; fi
 }
-trap stop EXIT
-(
-    cd "$data"
-    as_server "$bindir/initdb" -D data -U postgres -A trust --no-sync >/dev/null
-    settings="-c listen_addresses='' -c unix_socket_directories='$data' -c fsync=off -c shared_preload_libraries=$name"
-    as_server "$bindir/pg_ctl" -D data -l log -o "$settings" -w start >/dev/null
-) || die "the server does not start:" "$(cat "$data/log")"
+export -f sudo
+awk -v folder="$scratch" '
+    /^## / { here = ($0 == "## Step by step") }
+    /^```/ { in_block = here && $0 == "```sh"; if (in_block) block++; next }
+    in_block { print >(folder "/block" block) }
+' docs/operations.md
+sed -i -E "s/\b15\b/$PG/g" "$scratch"/block*
+
+# follow NUMBER FOLDER: runs a block in a folder, and puts what it prints into $output
+follow() {
+    local command
+    while read -r command; do say "\$ $command"; done <"$scratch/block$1"
+    (cd "$2" && bash -euo pipefail "$scratch/block$1") >"$scratch/output" 2>&1 ||
+        die "the docs' commands failed:" "$(cat "$scratch/output")"
+    output=$(cat "$scratch/output")
+}
 
 # ask DATABASE SQL: the answer, in one line
-ask() { "$bindir/psql" -X -q -A -t -h "$data" -U postgres -v ON_ERROR_STOP=1 -d "$1" <<<"$2" | tr '\n' ' '; }
+ask() { sudo -u postgres psql -X -q -A -t -v ON_ERROR_STOP=1 -d "$1" -c "$2" | tr '\n' ' '; }
 
 # expect DATABASE SQL ANSWER
 expect() {
@@ -65,27 +101,41 @@ expect() {
     answer=$(ask "$1" "$2")
     [ "$answer" = "$3" ] || die "$2" "answered $answer" "and not  $3"
 }
-version=$(sed -n "s/^default_version = '\(.*\)'$/\1/p" "$name.control")
-ask postgres "CREATE DATABASE fresh; CREATE DATABASE old" >/dev/null
-ask fresh "CREATE EXTENSION $name" >/dev/null
-expect fresh "SELECT extversion FROM pg_extension WHERE extname = '$name'" "$version "
-expect fresh "SELECT preloaded FROM session_timeout.stat_session_timeout" "t "
-expect fresh "SELECT session_timeout.open_session('sid', 'alice')" " "
-expect fresh "SELECT session_timeout.check_session('sid', '/orders'), session_timeout.check_session('other')" "t|f "
-expect fresh "SELECT session_timeout.close_session('sid')" "t "
-expect fresh "SELECT user_name, kind FROM session_timeout.session_event" "alice|closed "
-ask old "CREATE EXTENSION $name VERSION '0.1.0'" >/dev/null
-ask old "SELECT session_timeout.open_session('sid')" >/dev/null
-ask old "ALTER EXTENSION $name UPDATE" >/dev/null
-expect old "SELECT extversion FROM pg_extension WHERE extname = '$name'" "$version "
-expect old "SELECT session_timeout.check_session('sid')" "t "
 
-# ---- Remove ----
+# says PATTERN: the last block has printed a line like that
+says() { grep -q -E -e "$1" <<<"$output" || die "the docs' commands did not print $1, but:" "$output"; }
 
-say "Removing it"
-stop
-trap - EXIT
-dpkg --remove "$package"
+follow 1 "$scratch/old"
+strays=$(dpkg --listfiles "$package" | while read -r file; do
+    if [ -f "$file" ]; then echo "$file"; fi
+done | grep -v -E "^/usr/(lib|share)/postgresql/$PG/|^/usr/share/doc/$package/") || true
+[ -z "$strays" ] || die "the package puts files where they do not belong:" "$strays"
+
+follow 2 "$scratch"
+says '^ t$'
+expect shop "SELECT extversion FROM pg_extension WHERE extname = '$name'" "0.1.0 "
+activity=$(ask shop "SELECT last_activity FROM session_timeout.peek_session('first')")
+
+follow 3 "$scratch/new"
+dpkg --verify "$package"
+says "^ $version\$"
+says '^ t +\| active$'
+expect shop "SELECT last_activity FROM session_timeout.peek_session('first')" "$activity"
+grep -q 'read the activity of 1 session' "/var/log/postgresql/postgresql-$PG-main.log" ||
+    die "the restart has not kept the activity:" "$(tail "/var/log/postgresql/postgresql-$PG-main.log")"
+expect shop "SET ROLE app; SELECT session_timeout.check_session('first'), session_timeout.check_session('other')" "t|f "
+
+follow 4 "$scratch"
+says '^ 30 minutes$'
+says '^ +0$'
+expect restored "SET ROLE app; SELECT session_timeout.check_session('first')" "f "
+
+follow 5 "$scratch"
+says '^ t +\| active$'
+
+follow 6 "$scratch"
 [ -z "$(installed_files)" ] || die "removing the package left files:" "$(installed_files)"
 if dpkg-query -W "$package" >/dev/null 2>&1; then die "dpkg still knows $package"; fi
-say "Installed, used and removed $package"
+expect shop "SELECT count(*) FROM pg_extension" "1 "
+
+say "Installed, upgraded, backed up, restored and removed by the commands of the docs"
