@@ -50,7 +50,7 @@ class CountdownCase(CommittingHttpCase):
     # ---- What the tests do ----
 
     def set_limits(self, delay, warning):
-        """In seconds."""
+        """In seconds, or as a text with a unit."""
         for key, value in ((DELAY, delay), (WARNING, warning)):
             self.execute("SELECT session_timeout.set_param(%s, %s)", key, str(value))
 
@@ -64,7 +64,7 @@ class CountdownCase(CommittingHttpCase):
         """A tab with the page at this path, after a login by the form."""
         tab = self.open_page(f"/web/login?redirect={quote(path)}")
         self.fill_in_login(tab)
-        self.wait_for_page(tab)
+        self.wait_for_page(tab, path)
         return tab
 
     def fill_in_login(self, tab):
@@ -79,7 +79,7 @@ class CountdownCase(CommittingHttpCase):
 
     def wait_for_page(self, tab, path=PAGE):
         tab.wait_until(f"location.pathname === {json.dumps(path)}")
-        tab.wait_until("odoo.isReady && document.querySelector('.o_action_manager .o_view_controller') !== null")
+        tab.wait_until("odoo.isReady && Boolean(document.querySelector('.o_action_manager .o_view_controller'))")
 
     def leave_idle(self, seconds):
         """As if the user had not done anything for a while: so many seconds are left."""
