@@ -15,7 +15,7 @@ SHORT ?=
 export PG PG_CONFIG DESTDIR KEEP QUICK SMOKE SERVERS SHORT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-all soak fuzz bench build install uninstall deb test-deb test-odoo bench-odoo lint clean
+.PHONY: help demo demo-stop test test-all test-pg-upgrade soak fuzz bench build install uninstall deb test-deb test-odoo bench-odoo lint clean
 .PHONY: all test-image
 
 help: ## This list
@@ -38,6 +38,13 @@ test: ## Run every test; TESTS=name runs those whose name contains it
 
 test-all: ## Run every test on every PostgreSQL; SERVERS="16 18" on these; SHORT=1 a part
 	@scripts/test-all.sh
+
+test-pg-upgrade: ## Upgrade a PostgreSQL 15 with sessions to the one of PG, by pg_upgrade
+	@scripts/setup.sh test
+	@PG=15 PG_CONFIG= scripts/setup.sh
+	@scripts/build.sh
+	@PG=15 PG_CONFIG= scripts/build.sh
+	@scripts/test-pg-upgrade.sh
 
 soak: ## Run the tests of crashes, restarts and volume in their long form
 	@scripts/setup.sh test

@@ -50,7 +50,11 @@ pub extern "C-unwind" fn _PG_init() {
     if unsafe { pgrx::pg_sys::process_shared_preload_libraries_in_progress } {
         guc::define();
         shared::request();
-        maintenance::register();
+        // pg_upgrade starts the servers for itself alone: nothing may connect or write that it does not know of.
+        // SAFETY: likewise.
+        if !unsafe { pgrx::pg_sys::IsBinaryUpgrade } {
+            maintenance::register();
+        }
     }
 }
 

@@ -78,6 +78,8 @@ pub enum Shutdown {
 pub struct ServerBuilder {
     settings: String,
     durable: bool,
+    bindir: Option<PathBuf>,
+    checksums: bool,
 }
 
 impl ServerBuilder {
@@ -93,12 +95,34 @@ impl ServerBuilder {
         self
     }
 
+    /// Takes another PostgreSQL than the tests', by its bin directory.
+    pub fn bindir(mut self, bindir: impl Into<PathBuf>) -> Self {
+        self.bindir = Some(bindir.into());
+        self
+    }
+
+    /// With checksums of data pages, whatever the version's own choice is.
+    pub fn checksums(mut self) -> Self {
+        self.checksums = true;
+        self
+    }
+
     /// Initializes and starts it. Panics, with the log, where that fails.
     pub fn start(self) -> Server {
-        let server = Server::in_new_directory();
+        let server = self.initialize();
+        server.start();
+        server
+    }
+
+    /// Initializes it and leaves it stopped.
+    pub fn initialize(self) -> Server {
+        let server = Server::in_new_directory(self.bindir.unwrap_or_else(bindir));
 
         let mut initdb = server.command_as_server("initdb");
         initdb.arg("-D").arg(server.data_directory());
+        if self.checksums {
+            initdb.arg("--data-checksums");
+        }
         run(initdb.args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]));
 
         server.append_socket();
@@ -107,7 +131,6 @@ impl ServerBuilder {
             server.append_settings(SETTINGS_WITHOUT_DURABILITY);
         }
         server.append_settings(&self.settings);
-        server.start();
         server
     }
 }
@@ -130,7 +153,7 @@ impl Server {
 
     /// A hot standby of this server, with its settings, that follows it over its socket.
     pub fn standby(&self) -> Server {
-        let standby = Self::in_new_directory();
+        let standby = Self::in_new_directory(self.bindir.clone());
         let mut backup = self.command_as_server("pg_basebackup");
         backup.arg("-D").arg(standby.data_directory());
         run(backup.args(["-R", "-X", "stream", "-c", "fast", "--no-sync"]));
@@ -139,12 +162,12 @@ impl Server {
         standby
     }
 
-    fn in_new_directory() -> Self {
+    fn in_new_directory(bindir: PathBuf) -> Self {
         let user = ServerUser::current();
         let directory = make_directory(user.as_ref());
         let guard = Guard::start(&directory);
         Self {
-            bindir: bindir(),
+            bindir,
             user,
             directory,
             postmaster: Mutex::new(None),
@@ -223,9 +246,14 @@ impl Server {
         command
     }
 
-    /// Where PostgreSQL's programs are.
+    /// Where its programs are.
     pub fn bindir(&self) -> &Path {
         &self.bindir
+    }
+
+    /// Its own directory, with the socket in it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Where the data is.

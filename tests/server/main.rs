@@ -16,6 +16,7 @@ mod live;
 mod log;
 mod monitoring;
 mod parameters;
+mod pg_upgrade;
 mod privileges;
 mod smoke;
 mod transactions;

@@ -1,6 +1,6 @@
 //! Databases that were made by an earlier version: its SQL works with this library, and can be updated to the newest.
 
-mod objects;
+pub mod objects;
 mod released;
 
 use session_timeout_tests::postgres::Client;

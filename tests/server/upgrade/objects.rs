@@ -10,7 +10,7 @@ use crate::support::SessionCalls;
 
 /// Everything that an install script can say of the extension's objects, a line each.
 #[track_caller]
-fn inventory(client: &mut Client) -> BTreeSet<String> {
+pub fn inventory(client: &mut Client) -> BTreeSet<String> {
     // Names of types, functions and the like in full, whatever the search path.
     client.run("SET search_path = pg_catalog");
     let facts = match client.query(include_str!("inventory.sql"), &[]) {
@@ -33,7 +33,7 @@ fn inventory(client: &mut Client) -> BTreeSet<String> {
 }
 
 /// What differs, for a person: what the fresh install alone has, and what the update alone has.
-fn difference(fresh: &BTreeSet<String>, updated: &BTreeSet<String>) -> Vec<String> {
+pub fn difference(fresh: &BTreeSet<String>, updated: &BTreeSet<String>) -> Vec<String> {
     let missing = fresh.difference(updated).map(|line| format!("forgotten:  {line}"));
     let surplus = updated.difference(fresh).map(|line| format!("left over:  {line}"));
     missing.chain(surplus).collect()
