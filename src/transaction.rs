@@ -342,7 +342,12 @@ fn tell_of_replaced(shared: &'static Shared) -> Result<(), Error> {
         if let Ok(objects) = catalog::objects() {
             // A text's bytes are laid out as a bytea's.
             let name = name.and_then(|name| (*name).into_datum());
+            // SAFETY: within the transaction. A row is written under a snapshot, and the statements' are gone by now. An
+            // error aborts the transaction, and that takes the snapshot away.
+            unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
             ending::tell(&objects, mark.into(), key.digest, name, activity)?;
+            // SAFETY: pushed above.
+            unsafe { pg_sys::PopActiveSnapshot() };
         }
         n = place + 1;
     }
