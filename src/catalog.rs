@@ -11,6 +11,7 @@ use pgrx::prelude::*;
 
 use crate::error::Error;
 use crate::kept::Kept;
+use crate::process::PerProcess;
 use crate::transaction;
 
 /// The name of the extension in `pg_extension`.
@@ -42,9 +43,7 @@ impl Objects {
     }
 }
 
-thread_local! {
-    static FOUND: Kept<Objects> = const { Kept::new() };
-}
+static FOUND: PerProcess<Kept<Objects>> = PerProcess::new(Kept::new());
 
 /// The extension's objects in this database.
 ///

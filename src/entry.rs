@@ -114,8 +114,16 @@ impl Call {
 /// # Safety
 /// `datum` is a valid `text` or `bytea`; the slice is valid as long as the value, or the current memory context.
 pub unsafe fn text_bytes<'a>(datum: pg_sys::Datum) -> &'a [u8] {
-    // SAFETY: by the caller's promise.
-    unsafe { varlena::varlena_to_byte_slice(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) }
+    let value = datum.cast_mut_ptr();
+    // SAFETY: by the caller's promise. What is neither compressed nor kept elsewhere is as it is to be.
+    unsafe {
+        let is_plain = !varlena::varatt_is_4b_c(value) && !varlena::varatt_is_1b_e(value);
+        varlena::varlena_to_byte_slice(if is_plain {
+            value
+        } else {
+            pg_sys::pg_detoast_datum_packed(value)
+        })
+    }
 }
 
 /// Runs the body of a SQL function.

@@ -12,6 +12,7 @@
 //! | `settings` | the parameters, parsed once per backend |
 //! | `ending` | `session_event` rows and notices |
 //! | `transaction` | what the current transaction changed |
+//! | `process`, `unguarded` | what a process keeps for itself; calls of PostgreSQL that need no guard |
 //! | `error` | every error of ours: SQLSTATE, message, hint |
 //!
 //! Locks, as far as rows go: a reader takes `AccessShareLock` on a table and releases it at once; a writer takes
@@ -27,11 +28,13 @@ mod functions;
 mod guc;
 mod kept;
 mod maintenance;
+mod process;
 mod session;
 mod settings;
 mod shared;
 mod store;
 mod transaction;
+mod unguarded;
 
 use pgrx::prelude::*;
 

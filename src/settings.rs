@@ -16,16 +16,15 @@ use crate::catalog::{self, Objects};
 use crate::entry::text_bytes;
 use crate::error::Error;
 use crate::kept::Kept;
+use crate::process::PerProcess;
 use crate::shared::{self, database};
 use crate::store::config_row::column;
 use crate::store::scan::all_rows;
 use crate::store::table::{Latest, Table};
-use crate::transaction;
+use crate::{transaction, unguarded};
 
-thread_local! {
-    /// The parameters, with the shared generation that they were read at, where there is one.
-    static PARAMS: Kept<(Option<u64>, Rc<Params>)> = const { Kept::new() };
-}
+/// The parameters, with the shared generation that they were read at, where there is one.
+static PARAMS: PerProcess<Kept<(Option<u64>, Rc<Params>)>> = PerProcess::new(Kept::new());
 
 /// The parameters in force for this check.
 pub fn current() -> Result<Rc<Params>, Error> {
@@ -57,8 +56,7 @@ pub fn try_current(objects: &Objects) -> Result<Option<Rc<Params>>, Error> {
 /// before it returns. On a standby nobody counts, and a transaction that changed them goes by its own messages.
 fn shared_generation() -> Option<u64> {
     let shared = shared::get()?;
-    // SAFETY: a plain read of the server's state.
-    if transaction::has_changed_parameters() || unsafe { pg_sys::RecoveryInProgress() } {
+    if transaction::has_changed_parameters() || unguarded::recovery_in_progress() {
         return None;
     }
     Some(database::mine(shared)?.parameters.load(Acquire))

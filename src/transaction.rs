@@ -35,6 +35,7 @@ use crate::catalog::{self, Objects};
 use crate::ending;
 use crate::entry::quietly;
 use crate::error::Error;
+use crate::process::PerProcess;
 use crate::session::version_of;
 use crate::shared::database::{Database, Presence};
 use crate::shared::{self, Shared, database};
@@ -87,18 +88,14 @@ impl Changes {
     }
 }
 
-thread_local! {
-    static CHANGES: RefCell<Changes> = const {
-        RefCell::new(Changes {
-            sessions: Vec::new(),
-            whole_table: None,
-            whole_table_flux: None,
-            parameters: false,
-            installation: false,
-            rolled_back: false,
-        })
-    };
-}
+static CHANGES: PerProcess<RefCell<Changes>> = PerProcess::new(RefCell::new(Changes {
+    sessions: Vec::new(),
+    whole_table: None,
+    whole_table_flux: None,
+    parameters: false,
+    installation: false,
+    rolled_back: false,
+}));
 
 /// The registry's name for a session of this database.
 pub fn key_of(objects: &Objects, digest: &Digest) -> Key {

@@ -70,12 +70,16 @@ impl Load<'_> {
     }
 }
 
-/// `tps = 12345.678 (without initial connection time)`
+/// `tps = 12345.678 (without initial connection time)`; nothing where nothing came through.
 fn rate_in(output: &str) -> f64 {
-    output
+    let rate = output
         .lines()
-        .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok())
-        .unwrap_or_else(|| panic!("no rate in what pgbench says: {output}"))
+        .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+    match rate {
+        Some(rate) => rate,
+        None if output.contains("actually processed: 0") => 0.0,
+        None => panic!("no rate in what pgbench says: {output}"),
+    }
 }
 
 /// A directory for a run's files, removed at its end.

@@ -15,7 +15,7 @@ use crate::entry::{Answer, Call, sql_function};
 use crate::functions::check::{interval, row};
 use crate::session::Known;
 use crate::settings;
-use crate::shared::counters::Counters;
+use crate::shared::counters::Sums;
 use crate::shared::database::Presence;
 use crate::shared::{self};
 use crate::store::session_row::{digest_of, span, timestamp_datum};
@@ -70,9 +70,23 @@ fn counters(call: Call) -> Answer {
     values[0] = shared::get().is_some().into_datum();
     if let Some(shared) = shared::get() {
         let (entries, capacity) = shared.registry.fill();
-        let figures = [entries as u64, capacity as u64]
-            .into_iter()
-            .chain(Counters::sums(shared.counters));
+        let sums = Sums::of(shared.counters);
+        let figures = [
+            entries as u64,
+            capacity as u64,
+            sums.checks(),
+            sums.hits(),
+            sums.loads,
+            sums.touches,
+            sums.ignored,
+            sums.idle_expired,
+            sums.absolute_expired,
+            sums.closed,
+            sums.unknown,
+            sums.in_flux,
+            sums.full,
+            sums.lost_touches,
+        ];
         for (value, figure) in values[1..].iter_mut().zip(figures) {
             *value = (figure as i64).into_datum();
         }

@@ -19,7 +19,7 @@ use crate::{clock, ending, settings, shared, store};
 pub struct Finding {
     /// The answer in a word.
     pub status: Status,
-    /// The session as it now stands.
+    /// The session as it now stands, where there is one and it was asked for.
     pub details: Option<Details>,
 }
 
@@ -27,7 +27,7 @@ pub struct Finding {
 pub struct Details {
     /// Its clocks, after a touch where there was one.
     pub session: Session,
-    /// Its user name, a `text`, where it was asked for.
+    /// Its user name, a `text`.
     pub user_name: Option<Datum>,
     /// How long it has left.
     pub outlook: Outlook,
@@ -41,7 +41,7 @@ impl Finding {
     };
 }
 
-/// Whether a verdict's caller wants to see the user name, which costs a read of the row.
+/// Whether the caller wants to see the session too: its user name costs a read of the row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
     /// Only the answer.
@@ -73,20 +73,24 @@ fn evaluate(digest: &Digest, params: &Params, request: Request, detail: Detail) 
     } else {
         None
     };
-    let now = clock::now();
-    let answered = match shared::get() {
-        Some(shared) => live::evaluate(shared, &objects, digest, params, request, now),
-        None => on_row(&objects, digest, params, request, now)?,
+    let (answered, now) = match shared::get() {
+        Some(shared) => live::evaluate(shared, &objects, digest, params, request),
+        None => {
+            let now = clock::now();
+            (on_row(&objects, digest, params, request, now)?, now)
+        }
     };
     let (status, session) = match answered {
         Answered::Session(status, session) => (status, session),
         Answered::NoSession(status) => return Ok(Finding { status, details: None }),
     };
+    if detail == Detail::Answer {
+        return Ok(Finding { status, details: None });
+    }
     // Where the session was opened again in between, the name is read again.
-    let user_name = match (detail, named) {
-        (Detail::Answer, _) => None,
-        (Detail::Full, Some((opened_at, name))) if opened_at == session.opened_at => name,
-        (Detail::Full, _) => read_name(&objects, digest)
+    let user_name = match named {
+        Some((opened_at, name)) if opened_at == session.opened_at => name,
+        _ => read_name(&objects, digest)
             .filter(|(opened_at, _)| *opened_at == session.opened_at)
             .and_then(|(_, name)| name),
     };

@@ -1,5 +1,6 @@
 //! Checks with the registry: no table is written, no row waited for, and nothing fails.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use pgrx::pg_sys::panic::ErrorReport;
@@ -13,10 +14,11 @@ use session_timeout_core::verdict::{Expiry, Judgement, Request, Status, judge};
 use super::Known;
 use super::check::{Answered, read_row};
 use crate::catalog::Objects;
-use crate::shared::Shared;
 use crate::shared::counters::Counters;
 use crate::shared::database::{self, Database};
+use crate::shared::{Shared, prefetch};
 use crate::transaction::{self, Change, Part, key_of};
+use crate::{clock, unguarded};
 
 /// How often a check starts again when its session keeps changing under it, before the row has the word.
 const TRIES: usize = 8;
@@ -28,19 +30,26 @@ pub(super) fn evaluate(
     digest: &Digest,
     params: &Params,
     request: Request,
-    now: Timestamp,
-) -> Answered {
+) -> (Answered, Timestamp) {
+    let key = key_of(objects, digest);
+    // The entry is on its way into the processor's cache while the clock is read.
+    prefetch(shared.registry.bucket(&key));
+    let now = clock::now();
+    if let Some(slot) = shared.registry.probable_slot(&key) {
+        prefetch(slot);
+    }
     let check = Check {
         shared,
         objects,
-        key: key_of(objects, digest),
+        key,
         params,
         request,
         now,
+        is_hit: Cell::new(false),
     };
     let answered = check.answer();
     check.count(&answered);
-    answered
+    (answered, now)
 }
 
 /// What is to be recorded of a check that a row answered.
@@ -58,6 +67,8 @@ struct Check<'c> {
     params: &'c Params,
     request: Request,
     now: Timestamp,
+    /// An entry of the registry has answered, at the first try.
+    is_hit: Cell<bool>,
 }
 
 impl Check<'_> {
@@ -65,15 +76,14 @@ impl Check<'_> {
         if let Part::Own(change) = transaction::part_in(&self.key) {
             return self.own(change);
         }
-        // SAFETY: a plain read of the server's state.
-        if unsafe { pgrx::pg_sys::RecoveryInProgress() } {
+        if unguarded::recovery_in_progress() {
             return self.standby();
         }
         let Some(database) = database::mine(self.shared) else {
             self.counters().full.add_one();
             return self.row_alone();
         };
-        // SAFETY: likewise. A parallel worker, to which a mislabelled caller has led, sees on the rows what its leader has
+        // SAFETY: plain reads. A parallel worker, to which a mislabelled caller has led, sees on the rows what its leader has
         // changed, without knowing that it is not committed. One whose leader has no transaction id has changed nothing.
         if unsafe {
             pgrx::pg_sys::ParallelWorkerNumber >= 0 && pgrx::pg_sys::GetTopTransactionIdIfAny().into_inner() != 0
@@ -105,9 +115,7 @@ impl Check<'_> {
                 newly_marked,
                 newly_dirty,
             } => {
-                if first && self.request != Request::Look {
-                    self.counters().hits.add_one();
-                }
+                self.is_hit.set(first);
                 self.follow_up(database, newly_marked, newly_dirty);
                 return Some(Answered::Session(judgement.into(), session));
             }
@@ -318,8 +326,11 @@ impl Check<'_> {
         if self.request == Request::Look {
             return;
         }
+        // One count a check, where it is a hit: the others follow from these.
         let counters = self.counters();
-        counters.checks.add_one();
+        if !self.is_hit.get() {
+            counters.misses.add_one();
+        }
         let (Answered::Session(status, _) | Answered::NoSession(status)) = answered;
         match status {
             Status::Active => counters.touches.add_one(),

@@ -15,20 +15,23 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: Counter,)+
         }
 
-        impl Counters {
-            /// The sums over all stripes, in the order of the view.
-            pub fn sums(stripes: &[Counters]) -> Vec<u64> {
-                vec![$(stripes.iter().map(|stripe| stripe.$name.get()).sum(),)+]
+        /// The sums over all stripes.
+        pub struct Sums {
+            $($(#[$doc])* pub $name: u64,)+
+        }
+
+        impl Sums {
+            /// As the stripes are now.
+            pub fn of(stripes: &[Counters]) -> Self {
+                Self { $($name: stripes.iter().map(|stripe| stripe.$name.get()).sum(),)+ }
             }
         }
     };
 }
 
 counters! {
-    /// Checks of any kind.
-    checks,
-    /// Checks that were answered by an entry of the registry.
-    hits,
+    /// Checks that no entry of the registry answered at once.
+    misses,
     /// Rows that were loaded into the registry.
     loads,
     /// Checks that moved activity forward.
@@ -49,6 +52,19 @@ counters! {
     full,
     /// Touches that no entry took: the registry was full.
     lost_touches,
+}
+
+impl Sums {
+    /// Checks of any kind: each has one answer.
+    pub fn checks(&self) -> u64 {
+        self.touches + self.ignored + self.idle_expired + self.absolute_expired + self.closed + self.unknown
+    }
+
+    /// Checks that an entry of the registry answered at once.
+    pub fn hits(&self) -> u64 {
+        // A miss is counted before its answer.
+        self.checks().saturating_sub(self.misses)
+    }
 }
 
 /// A counter that only goes up.

@@ -11,6 +11,7 @@ use std::sync::atomic::{
 use pgrx::pg_sys::{self, Oid};
 
 use super::Shared;
+use crate::process::PerProcess;
 
 /// The most databases with the extension that one server serves from memory; further ones are served from their rows.
 pub const MOST: usize = 1024;
@@ -220,9 +221,7 @@ impl Database {
     }
 }
 
-thread_local! {
-    static MINE: Cell<Option<&'static Database>> = const { Cell::new(None) };
-}
+static MINE: PerProcess<Cell<Option<&'static Database>>> = PerProcess::new(Cell::new(None));
 
 /// The place of the database that this process is connected to; `None` where the list is full.
 pub fn mine(shared: &'static Shared) -> Option<&'static Database> {

@@ -19,7 +19,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use session_timeout_core::registry::{Layout, Locks, Memory, Partition, Registry, Slot};
 
-use crate::guc;
+use crate::{guc, unguarded};
 use counters::Counters;
 use database::Database;
 
@@ -90,7 +90,7 @@ impl LwLocks {
         // SAFETY: the tranche has a lock for every partition and one more.
         unsafe {
             let lock = &raw mut (*self.0.add(lock)).lock;
-            pg_sys::LWLockAcquire(lock, mode);
+            unguarded::acquire(lock, mode);
             Held(lock)
         }
     }
@@ -113,7 +113,7 @@ struct Held(*mut pg_sys::LWLock);
 impl Drop for Held {
     fn drop(&mut self) {
         // SAFETY: acquired by hold, released once.
-        unsafe { pg_sys::LWLockRelease(self.0) };
+        unsafe { unguarded::release(self.0) };
     }
 }
 
@@ -180,6 +180,23 @@ static mut SHARED: Option<Shared> = None;
 pub fn get() -> Option<&'static Shared> {
     // SAFETY: written only by the postmaster, before there are other processes.
     unsafe { (&raw const SHARED).as_ref() }.and_then(Option::as_ref)
+}
+
+/// Tells the processor that something in shared memory is about to be needed.
+pub fn prefetch<T>(wanted: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        const LINE: usize = 64;
+        let start = ptr::from_ref(wanted).cast::<i8>();
+        // The last byte may be on another cache line than the first.
+        for offset in (0..size_of::<T>()).step_by(LINE).chain([size_of::<T>() - 1]) {
+            // SAFETY: within `wanted`; reads nothing that the program could see.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(offset)) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = wanted;
 }
 
 /// Asks for the memory and the locks. To be called while preloading.

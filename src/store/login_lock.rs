@@ -13,12 +13,12 @@ use std::cell::Cell;
 use pgrx::pg_sys::{self, Oid};
 use session_timeout_core::digest::Digest;
 
+use crate::process::PerProcess;
+
 /// After how many logins in one transaction a single lock stands for all users.
 pub const MANY: u32 = 64;
 
-thread_local! {
-    static LOGINS: Cell<u32> = const { Cell::new(0) };
-}
+static LOGINS: PerProcess<Cell<u32>> = PerProcess::new(Cell::new(0));
 
 /// To be called where a transaction ends.
 pub fn forget() {

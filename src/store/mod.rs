@@ -22,6 +22,8 @@ pub mod write;
 
 use pgrx::pg_sys::{self, Oid};
 
+use crate::unguarded;
+
 // Not among pgrx's bindings: commands/sequence.h.
 unsafe extern "C-unwind" {
     fn nextval_internal(relid: Oid, check_permissions: bool) -> i64;
@@ -47,7 +49,7 @@ pub fn require_writable(function: &'static std::ffi::CStr) {
 /// Whether the current transaction can write at all.
 pub fn is_writable() -> bool {
     // SAFETY: plain reads of the backend's state.
-    unsafe { !pg_sys::XactReadOnly && !pg_sys::RecoveryInProgress() && !pg_sys::IsInParallelMode() }
+    unsafe { !pg_sys::XactReadOnly && !unguarded::recovery_in_progress() && !pg_sys::IsInParallelMode() }
 }
 
 /// A memory context for the work on one row of many, emptied after each.

@@ -44,9 +44,11 @@ impl IgnoredUrls {
     /// A url that has no [`plain_path`] matches none, not even `*`.
     #[must_use]
     pub fn matches(&self, url: &[u8]) -> bool {
-        // An empty list is common where the feature is off: it need not look at the url.
+        // An empty list is common where the feature is off: it need not look at the url. Where no pattern matches, which is
+        // most often, neither need anybody look whether the path is plain.
         !self.patterns.is_empty()
-            && plain_path(url).is_some_and(|path| self.patterns.iter().any(|pattern| pattern.matches(path)))
+            && path_of(address_of(url)).is_some_and(|path| self.patterns.iter().any(|pattern| pattern.matches(path)))
+            && plain_path(url).is_some()
     }
 }
 
@@ -120,12 +122,17 @@ impl Pattern {
 ///   encoded slash, backslash, dot, percent or control byte; or a `%` without two hexadecimal digits after it.
 #[must_use]
 pub fn plain_path(url: &[u8]) -> Option<&[u8]> {
-    let address = &url[..memchr::memchr2(b'?', b'#', url).unwrap_or(url.len())];
+    let address = address_of(url);
     if address.iter().any(|&byte| byte == b'\\' || byte.is_ascii_control()) {
         return None;
     }
     let path = path_of(address)?;
     (has_plain_escapes(path) && has_plain_segments(path)).then_some(path)
+}
+
+/// Cuts query and fragment off.
+fn address_of(url: &[u8]) -> &[u8] {
+    &url[..memchr::memchr2(b'?', b'#', url).unwrap_or(url.len())]
 }
 
 /// Cuts scheme and authority off. What is left begins with `/`, or with the `//` of a scheme-relative url.

@@ -27,6 +27,8 @@ mod interleaving;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::AtomicU32;
+
 use chrono::TimeDelta;
 
 use crate::digest::Digest;
@@ -204,6 +206,16 @@ impl<'m, L: Locks> Registry<'m, L> {
     /// Makes memory of any contents an empty registry. Nobody else may use it meanwhile.
     pub fn format(&self) {
         self.table.format();
+    }
+
+    /// Where looking for a session begins, so that the processor can be told to fetch it ahead. No lock, no promise.
+    pub fn bucket(&self, key: &Key) -> &'m AtomicU32 {
+        self.table.bucket(self.table.place(key))
+    }
+
+    /// The slot where a session most probably is, likewise.
+    pub fn probable_slot(&self, key: &Key) -> Option<&'m Slot> {
+        self.table.probable_slot(self.table.place(key))
     }
 
     /// Answers a request from the entry, touching or marking it. Shared lock.

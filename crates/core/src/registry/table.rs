@@ -75,6 +75,16 @@ impl<'m> Table<'m> {
         }
     }
 
+    pub fn bucket(&self, place: Place) -> &'m AtomicU32 {
+        &self.memory.buckets[place.bucket]
+    }
+
+    /// The first slot of a bucket's chain.
+    pub fn probable_slot(&self, place: Place) -> Option<&'m Slot> {
+        let index = self.bucket(place).load(Relaxed) as usize;
+        self.memory.slots.get(place.partition * self.per_partition + index)
+    }
+
     pub fn find(&self, place: Place, key: &Key) -> Option<Entry<'m>> {
         let mut next = self.memory.buckets[place.bucket].load(Relaxed);
         while next != NONE {
