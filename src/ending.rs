@@ -65,6 +65,11 @@ impl Batch {
         self.ended.push(Ended { event, digest });
     }
 
+    /// Whether it writes events.
+    pub fn keeps_events(&self) -> bool {
+        self.events.is_some()
+    }
+
     /// How many sessions were added.
     pub fn len(&self) -> usize {
         self.ended.len()

@@ -20,7 +20,7 @@ use pgrx::pg_sys::{self, Oid};
 use session_timeout_core::digest::Digest;
 use session_timeout_core::event::Kind;
 use session_timeout_core::params::Params;
-use session_timeout_core::registry::{Key, Marked, Seen, Wanted};
+use session_timeout_core::registry::{Key, Marked, Row, Seen, Wanted};
 use session_timeout_core::time::to_micros;
 use session_timeout_core::verdict::{Expiry, Judgement, Request, judge};
 
@@ -28,13 +28,14 @@ use super::PASS;
 use crate::catalog::{self, Objects};
 use crate::ending::{self, Batch};
 use crate::error::Error;
-use crate::session::flush::write_activity;
+use crate::session::flush::Flusher;
 use crate::session::{Known, Left, lock_opening, row_of};
 use crate::shared::Shared;
 use crate::shared::database::{Database, Presence};
+use crate::store::finder::Finder;
 use crate::store::session_row::SessionRow;
-use crate::store::table::{Latest, Table};
-use crate::store::write::{Purpose, Writer};
+use crate::store::table::Table;
+use crate::store::write::{Purpose, Writer, Written};
 use crate::store::{Scratch, scan};
 use crate::transaction::key_of;
 use crate::{clock, guc, settings};
@@ -237,13 +238,13 @@ impl Pass {
             let mut gone: Vec<(Digest, i64)> = Vec::new();
             let mut written: Vec<Seen> = Vec::with_capacity(batch.len());
             in_transaction(Some(self.owner), || {
-                let Some(mut writer) = Writer::try_open(self.objects.session) else {
+                let Some(writer) = Writer::try_open(self.objects.session) else {
                     self.was_refused.set(true);
                     return Ok(());
                 };
-                let mut scratch = Scratch::new();
+                let mut flusher = Flusher::new(writer);
                 for seen in batch {
-                    match scratch.run(|| write_activity(&mut writer, seen))?.0 {
+                    match flusher.write(seen)?.0 {
                         Left::Nothing => written.push(*seen),
                         Left::NoRow => gone.push((seen.digest, seen.version)),
                         Left::ForNextTime => {}
@@ -304,19 +305,19 @@ impl Pass {
         let now = clock::now();
         let mut candidates = Vec::new();
         let mut scratch = Scratch::new();
-        let snapshot = Latest::take(ender.writer.table());
-        let is_end = scan::rows_of_pages(ender.writer.table(), &snapshot, from, PAGES, |version| {
+        // Held until they are deleted, so that their places stay their own.
+        let mut finder = Finder::new(ender.writer.table().again());
+        let is_end = scan::rows_of_pages(ender.writer.table(), finder.snapshot(), from, PAGES, |version| {
             scratch.run(|| {
                 let row = row_of(&version);
                 if let (Judgement::Expired(expiry), Some(digest)) =
                     (judge(&row.session, &params, Request::Look, now), version.digest())
                 {
-                    candidates.push((digest, row, expiry));
+                    candidates.push((version.tid(), digest, row, expiry));
                 }
             });
         });
-        drop(snapshot);
-        for (digest, row, by_row) in candidates {
+        for (tid, digest, row, by_row) in candidates {
             let expiry = match self
                 .shared
                 .registry
@@ -327,10 +328,16 @@ impl Pass {
                 // No check can have cached it either.
                 Marked::Full => by_row,
             };
-            if ender.end(&digest, row.version, expiry)? != Left::ForNextTime {
+            let left = match ender.end_at(&mut finder, tid, &digest, &row, expiry) {
+                Left::Nothing => Left::Nothing,
+                // Another transaction has changed it, or has locked it in a way that may do no harm.
+                _ => ender.end(&digest, row.version, expiry)?,
+            };
+            if left != Left::ForNextTime {
                 gone.push((digest, row.version));
             }
         }
+        drop(finder);
         Ok(Some((ender.announce(), is_end)))
     }
 
@@ -406,6 +413,41 @@ impl<'o> Ender<'o> {
             };
             batch.add(*digest, row.user_name(), known.session.last_activity);
             Ok(Left::Nothing)
+        })
+    }
+
+    /// Ends the session whose row is at a place, if that is still its newest version and nobody else has it.
+    fn end_at(
+        &mut self,
+        finder: &mut Finder,
+        tid: pg_sys::ItemPointerData,
+        digest: &Digest,
+        row: &Row,
+        expiry: Expiry,
+    ) -> Left {
+        let Self {
+            objects,
+            writer,
+            idle,
+            absolute,
+            scratch,
+        } = self;
+        scratch.run(|| {
+            if writer.try_delete(tid) == Written::No {
+                return Left::ForNextTime;
+            }
+            let batch = match expiry {
+                Expiry::Idle => idle,
+                Expiry::Absolute => absolute,
+            };
+            let known = Known::of(objects, digest, row);
+            let user_name = if batch.keeps_events() {
+                finder.fetch(tid).and_then(|version| version.user_name())
+            } else {
+                None
+            };
+            batch.add(*digest, user_name, known.session.last_activity);
+            Left::Nothing
         })
     }
 

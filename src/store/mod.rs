@@ -14,6 +14,7 @@
 //! functions themselves.
 
 pub mod config_row;
+pub mod finder;
 pub mod login_lock;
 pub mod scan;
 pub mod session_row;

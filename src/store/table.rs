@@ -61,6 +61,14 @@ impl Table {
         (!relation.is_null()).then(|| Self { relation, release })
     }
 
+    /// A second handle of it, under the first one's lock.
+    pub fn again(&self) -> Self {
+        let release = pg_sys::NoLock as pg_sys::LOCKMODE;
+        // SAFETY: it is locked as long as the first handle is, or to the end of the transaction.
+        let relation = unsafe { pg_sys::table_open((*self.relation).rd_id, release) };
+        Self { relation, release }
+    }
+
     /// Its owner.
     pub fn owner(&self) -> Oid {
         // SAFETY: open.

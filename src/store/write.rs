@@ -2,7 +2,12 @@
 //!
 //! The insert that must not collide follows PostgreSQL's protocol for `INSERT … ON CONFLICT` (speculative insertion),
 //! and what is to be updated or deleted is locked first: whoever finds it changed looks again, whatever the isolation level.
+//! Where nobody is waited for, as in maintenance, a row is written without a lock before: the write itself finds out
+//! whether the version is still the newest and nobody's ([`Writer::try_update`], [`Writer::try_delete`]). That saves a
+//! record in the WAL and a visit of the page.
 
+use std::cell::Cell;
+use std::ffi::CStr;
 use std::ops::Deref;
 use std::ptr;
 use std::thread::panicking;
@@ -12,6 +17,7 @@ use pgrx::pg_sys::{self, Oid};
 use super::scan::Version;
 use super::table::{Latest, Slot, Table};
 use crate::error::Error;
+use crate::process::PerProcess;
 
 /// The values of a row.
 pub type Values = Vec<Option<pg_sys::Datum>>;
@@ -58,10 +64,21 @@ pub enum Attempt {
     Busy,
 }
 
+/// What became of the attempt to write a row that is not locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is written.
+    Yes,
+    /// It is not the newest version any more, or another transaction is at it.
+    No,
+}
+
 /// Writes to one table.
 pub struct Writer {
     state: *mut pg_sys::EState,
     target: *mut pg_sys::ResultRelInfo,
+    /// For a row made of values.
+    row: Slot,
     // Last, so that it is closed last.
     table: Table,
 }
@@ -93,7 +110,13 @@ impl Writer {
             (*target).type_ = pg_sys::NodeTag::T_ResultRelInfo;
             pg_sys::InitResultRelInfo(target, table.relation(), 0, ptr::null_mut(), 0);
             pg_sys::ExecOpenIndices(target, true);
-            Self { state, target, table }
+            let row = table.new_virtual_slot();
+            Self {
+                state,
+                target,
+                row,
+                table,
+            }
         }
     }
 
@@ -146,37 +169,37 @@ impl Writer {
 
     /// Inserts a row; a duplicate key raises 23505.
     pub fn insert(&mut self, values: &Values) {
-        let slot = self.slot_of(values);
+        let slot = self.fill_row(values);
         // SAFETY: the slot holds a row of the table's type.
         unsafe {
-            pg_sys::simple_table_tuple_insert(self.table.relation(), slot.as_ptr());
-            self.insert_index_entries(&slot, false, IndexUpdate::All, ptr::null_mut());
+            pg_sys::simple_table_tuple_insert(self.table.relation(), slot);
+            self.insert_index_entries(slot, false, IndexUpdate::All, ptr::null_mut());
         }
     }
 
     /// Inserts a row unless its key in the unique index `key` is taken; waits for a transaction that has inserted or
     /// deleted it and is not over. Whether it was inserted: if not, a committed row was there a moment ago.
     pub fn insert_unless_present(&mut self, values: &Values, key: Oid) -> bool {
-        let slot = self.slot_of(values);
+        let slot = self.fill_row(values);
         // SAFETY: the slot holds a row of the table's type. The order is that of ExecInsert for ON CONFLICT.
         unsafe {
             let arbiters = pg_sys::lappend_oid(ptr::null_mut(), key);
             let mut conflict = pg_sys::ItemPointerData::default();
-            if !self.check_constraints(&slot, &mut conflict, arbiters) {
+            if !self.check_constraints(slot, &mut conflict, arbiters) {
                 return false;
             }
             let xid = pg_sys::GetCurrentTransactionId();
             let token = pg_sys::SpeculativeInsertionLockAcquire(xid);
             pg_sys::table_tuple_insert_speculative(
                 self.table.relation(),
-                slot.as_ptr(),
+                slot,
                 pg_sys::GetCurrentCommandId(true),
                 0,
                 ptr::null_mut(),
                 token,
             );
-            let collided = self.insert_index_entries(&slot, false, IndexUpdate::All, arbiters);
-            pg_sys::table_tuple_complete_speculative(self.table.relation(), slot.as_ptr(), token, !collided);
+            let collided = self.insert_index_entries(slot, false, IndexUpdate::All, arbiters);
+            pg_sys::table_tuple_complete_speculative(self.table.relation(), slot, token, !collided);
             pg_sys::SpeculativeInsertionLockRelease(xid);
             !collided
         }
@@ -184,42 +207,74 @@ impl Writer {
 
     /// Gives a locked row new values: `change` is handed the present ones. A duplicate key raises 23505.
     pub fn update(&mut self, row: &Locked, change: impl FnOnce(&mut Values)) -> Result<(), Error> {
+        match self.update_version(row, Patience::Wait, change) {
+            Written::Yes => Ok(()),
+            // Locked, so that its version is the newest.
+            Written::No => Err(Error::ModifiedBySameCommand),
+        }
+    }
+
+    /// Gives a row new values if this version is its newest and nobody else has it, waiting for nobody. Always
+    /// [`Written::No`] where the server has its assertions compiled in: one of them says that nobody updates a row without
+    /// waiting, though all else in `heap_update` provides for it.
+    pub fn try_update(&mut self, row: &Version, change: impl FnOnce(&mut Values)) -> Written {
+        if server_has_assertions() {
+            return Written::No;
+        }
+        self.update_version(row, Patience::Skip, change)
+    }
+
+    fn update_version(&mut self, row: &Version, patience: Patience, change: impl FnOnce(&mut Values)) -> Written {
         let mut values: Values = (1..=self.table.columns())
             .map(|n| row.column(n as pg_sys::AttrNumber))
             .collect();
         change(&mut values);
-        let slot = self.slot_of(&values);
+        let slot = self.fill_row(&values);
         let mut tid = row.tid();
         let mut failure = pg_sys::TM_FailureData::default();
         let mut mode = 0;
         let mut indexes = Default::default();
-        // SAFETY: the row is locked, so that its version is the newest; the slot holds a row of the table's type.
+        // SAFETY: the version is one that a snapshot sees, which is held as long as the row is; the slot holds a row of the
+        // table's type.
         unsafe {
             let result = pg_sys::table_tuple_update(
                 self.table.relation(),
                 &mut tid,
-                slot.as_ptr(),
+                slot,
                 pg_sys::GetCurrentCommandId(true),
                 ptr::null_mut(),
                 ptr::null_mut(),
-                true,
+                patience == Patience::Wait,
                 &mut failure,
                 &mut mode,
                 &mut indexes,
             );
             if result != pg_sys::TM_Result::TM_Ok {
-                return Err(Error::ModifiedBySameCommand);
+                return Written::No;
             }
-            self.insert_index_entries(&slot, true, IndexUpdate::from_table(indexes), ptr::null_mut());
+            self.insert_index_entries(slot, true, IndexUpdate::from_table(indexes), ptr::null_mut());
         }
-        Ok(())
+        Written::Yes
     }
 
     /// Deletes a locked row.
     pub fn delete(&mut self, row: &Locked) -> Result<(), Error> {
-        let mut tid = row.tid();
+        match self.delete_at(row.tid(), Patience::Wait) {
+            Written::Yes => Ok(()),
+            // Locked, so that its version is the newest.
+            Written::No => Err(Error::ModifiedBySameCommand),
+        }
+    }
+
+    /// Deletes a row if this version is its newest and nobody else has it, waiting for nobody. `tid` is of a version that a
+    /// snapshot sees which is still held.
+    pub fn try_delete(&mut self, tid: pg_sys::ItemPointerData) -> Written {
+        self.delete_at(tid, Patience::Skip)
+    }
+
+    fn delete_at(&mut self, mut tid: pg_sys::ItemPointerData, patience: Patience) -> Written {
         let mut failure = pg_sys::TM_FailureData::default();
-        // SAFETY: the row is locked, so that its version is the newest.
+        // SAFETY: the version is one that a snapshot sees, by the callers' word, so that the place is still its own.
         let result = unsafe {
             pg_sys::table_tuple_delete(
                 self.table.relation(),
@@ -227,29 +282,31 @@ impl Writer {
                 pg_sys::GetCurrentCommandId(true),
                 ptr::null_mut(),
                 ptr::null_mut(),
-                true,
+                patience == Patience::Wait,
                 &mut failure,
                 false,
             )
         };
         if result == pg_sys::TM_Result::TM_Ok {
-            Ok(())
+            Written::Yes
         } else {
-            Err(Error::ModifiedBySameCommand)
+            Written::No
         }
     }
 
-    fn slot_of(&self, values: &Values) -> Slot {
-        let slot = self.table.new_virtual_slot();
-        // SAFETY: a virtual slot has room for as many values as the table has columns.
+    /// The slot for rows made of values, filled with these.
+    fn fill_row(&mut self, values: &Values) -> *mut pg_sys::TupleTableSlot {
+        let slot = self.row.as_ptr();
+        // SAFETY: a virtual slot has room for as many values as the table has columns; it refers to what they refer to, until
+        // it is filled again.
         unsafe {
-            let raw = slot.as_ptr();
+            pg_sys::ExecClearTuple(slot);
             for (n, value) in values.iter().enumerate().take(self.table.columns()) {
-                *(*raw).tts_values.add(n) = value.unwrap_or(pg_sys::Datum::from(0_usize));
-                *(*raw).tts_isnull.add(n) = value.is_none();
+                *(*slot).tts_values.add(n) = value.unwrap_or(pg_sys::Datum::from(0_usize));
+                *(*slot).tts_isnull.add(n) = value.is_none();
             }
-            pg_sys::ExecStoreVirtualTuple(raw);
-            (*raw).tts_tableOid = (*self.table.relation()).rd_id;
+            pg_sys::ExecStoreVirtualTuple(slot);
+            (*slot).tts_tableOid = (*self.table.relation()).rd_id;
         }
         slot
     }
@@ -260,14 +317,14 @@ impl Writer {
     /// The slot holds a row of the table's type.
     unsafe fn check_constraints(
         &self,
-        slot: &Slot,
+        slot: *mut pg_sys::TupleTableSlot,
         conflict: &mut pg_sys::ItemPointerData,
         arbiters: *mut pg_sys::List,
     ) -> bool {
         // SAFETY: the indexes are open.
         #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16", feature = "pg17"))]
         unsafe {
-            pg_sys::ExecCheckIndexConstraints(self.target, slot.as_ptr(), self.state, conflict, arbiters)
+            pg_sys::ExecCheckIndexConstraints(self.target, slot, self.state, conflict, arbiters)
         }
         // SAFETY: the indexes are open; an invalid tid means that no row of ours is there yet.
         #[cfg(feature = "pg18")]
@@ -276,7 +333,7 @@ impl Writer {
                 ip_posid: 0,
                 ..Default::default()
             };
-            pg_sys::ExecCheckIndexConstraints(self.target, slot.as_ptr(), self.state, conflict, &mut none, arbiters)
+            pg_sys::ExecCheckIndexConstraints(self.target, slot, self.state, conflict, &mut none, arbiters)
         }
     }
 
@@ -286,7 +343,7 @@ impl Writer {
     /// The slot holds a row of the table, with its place.
     unsafe fn insert_index_entries(
         &mut self,
-        slot: &Slot,
+        slot: *mut pg_sys::TupleTableSlot,
         update: bool,
         which: IndexUpdate,
         arbiters: *mut pg_sys::List,
@@ -301,7 +358,7 @@ impl Writer {
         unsafe {
             pg_sys::ExecInsertIndexTuples(
                 self.target,
-                slot.as_ptr(),
+                slot,
                 self.state,
                 update,
                 speculative,
@@ -314,7 +371,7 @@ impl Writer {
         unsafe {
             pg_sys::ExecInsertIndexTuples(
                 self.target,
-                slot.as_ptr(),
+                slot,
                 self.state,
                 update,
                 speculative,
@@ -332,6 +389,21 @@ impl Writer {
         }
         collided
     }
+}
+
+/// Whether the server was built with assertions, as developers of PostgreSQL do.
+fn server_has_assertions() -> bool {
+    static KNOWN: PerProcess<Cell<Option<bool>>> = PerProcess::new(Cell::new(None));
+    if let Some(known) = KNOWN.get() {
+        return known;
+    }
+    // SAFETY: every server has this setting; its value is a string that lasts until the next call.
+    let has = unsafe {
+        let value = pg_sys::GetConfigOption(c"debug_assertions".as_ptr(), true, false);
+        !value.is_null() && CStr::from_ptr(value) == c"on"
+    };
+    KNOWN.set(Some(has));
+    has
 }
 
 /// Which indexes need a new entry after an update.

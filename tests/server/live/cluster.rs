@@ -62,6 +62,23 @@ pub fn catch_worker(observer: &mut Client, database: &str) -> i32 {
     try_catch_worker(observer, database).expect("pg_stat_activity")
 }
 
+/// As [`catch_worker`]; `None` where its work `is_done` before it was seen.
+pub fn catch_worker_unless(observer: &mut Client, database: &str, mut is_done: impl FnMut() -> bool) -> Option<i32> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'session_timeout worker' AND datname = $1";
+    let statement = observer.prepare(sql).expect("pg_stat_activity");
+    let deadline = Instant::now() + SOON;
+    // Without a pause: a worker that has little to do is soon gone.
+    loop {
+        if let Some(row) = observer.query_opt(&statement, &[&database]).expect("pg_stat_activity") {
+            return Some(row.get(0));
+        }
+        if is_done() {
+            return None;
+        }
+        assert!(Instant::now() < deadline, "no worker came to {database}");
+    }
+}
+
 /// As [`catch_worker`], on a connection that may end.
 pub fn try_catch_worker(observer: &mut Client, database: &str) -> Result<i32, Error> {
     let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'session_timeout worker' AND datname = $1";

@@ -9,7 +9,7 @@ use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, eventually, param, wait_for};
 
 use super::cluster::{
-    Book, Life, Load, SOON, ago, assert_kept, assert_no_process_broke, assert_settles, catch_worker, check_many,
+    Book, Life, Load, SOON, ago, assert_kept, assert_no_process_broke, assert_settles, catch_worker_unless, check_many,
     connect_again, live, open_many, processes, signal, size, try_catch_worker,
 };
 use crate::support::SessionCalls;
@@ -136,12 +136,16 @@ fn a_terminated_worker_is_followed_by_another_that_does_what_it_had_not_done() {
     let mut client = database.connect();
     let mut observer = server.connect();
     open_many(&mut client, "many", MANY);
-    for round in 0..size(3, 50) {
+    let mut terminated = 0;
+    while terminated < size(3, 50) {
         let begun = Utc::now();
         assert_eq!(check_many(&mut client, "many", MANY), MANY as i64);
-        let pid = catch_worker(&mut observer, database.name());
-        thread::sleep(Duration::from_millis(round as u64 % 5 * 20));
-        let _: bool = observer.value("SELECT pg_terminate_backend($1)", &[&pid]);
+        let is_done = || oldest_row_activity(&mut client) >= begun;
+        if let Some(pid) = catch_worker_unless(&mut observer, database.name(), is_done) {
+            thread::sleep(Duration::from_millis(terminated as u64 % 5 * 20));
+            let _: bool = observer.value("SELECT pg_terminate_backend($1)", &[&pid]);
+            terminated += 1;
+        }
         eventually("all activity is written down", SOON, || {
             oldest_row_activity(&mut client) >= begun
         });
@@ -151,8 +155,8 @@ fn a_terminated_worker_is_followed_by_another_that_does_what_it_had_not_done() {
     client.set_param(param::PURGE_INTERVAL, Some("1"));
     for round in 0..size(3, 50) {
         // It may have been the last of the work.
-        if client.value::<i64>("SELECT count(*) FROM session_timeout.session", &[]) > 0 {
-            let pid = catch_worker(&mut observer, database.name());
+        let is_done = || client.value::<i64>("SELECT count(*) FROM session_timeout.session", &[]) == 0;
+        if let Some(pid) = catch_worker_unless(&mut observer, database.name(), is_done) {
             thread::sleep(Duration::from_millis(round as u64 % 5 * 20));
             let _: bool = observer.value("SELECT pg_terminate_backend($1)", &[&pid]);
         }

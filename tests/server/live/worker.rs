@@ -348,6 +348,34 @@ fn a_locked_row_is_written_when_it_is_free() {
 }
 
 #[test]
+fn a_row_that_is_only_referred_to_is_written() {
+    let database = database("flush_referred", &QUICK);
+    let (mut client, mut holder) = (database.connect(), database.connect());
+    let sid = new_sid();
+    client.open(&sid);
+    // As a foreign key's check does, to the end of its transaction.
+    holder.run("BEGIN");
+    holder.write(
+        "SELECT FROM session_timeout.session WHERE digest = session_timeout.session_digest($1) FOR KEY SHARE",
+        &[&sid],
+    );
+    let touched = client.verdict(&sid).last_activity.expect("an activity");
+    wait_until_flushed(&mut client, &sid, touched);
+    holder.run("ROLLBACK");
+}
+
+#[test]
+fn activity_is_written_where_somebody_has_taken_the_primary_key_away() {
+    let database = database("flush_no_key", &QUICK);
+    let mut client = database.connect();
+    let sid = new_sid();
+    client.open(&sid);
+    client.run("ALTER TABLE session_timeout.session DROP CONSTRAINT session_pkey");
+    let touched = client.verdict(&sid).last_activity.expect("an activity");
+    wait_until_flushed(&mut client, &sid, touched);
+}
+
+#[test]
 fn a_clock_set_back_by_hand_is_not_undone_by_a_flush() {
     let database = database("flush_set_back", &QUICK);
     let (mut client, mut other) = (database.connect(), database.connect());
