@@ -75,7 +75,7 @@ fi
 
 if [ "$only" != addon ]; then
     say "Running the tests that watch Odoo from outside"
-    outside -m unittest ${only:+-k "$only"} || failed+=("tests from outside")
+    outside -W ignore::ResourceWarning -m unittest ${only:+-k "$only"} || failed+=("tests from outside")
 fi
 
 [ ${#failed[@]} -eq 0 ] || die "failed: $(printf '%s; ' "${failed[@]}")" "KEEP=1 leaves the logs."

@@ -43,12 +43,6 @@ class TestParameters(SessionTimeoutCase):
         self.env.invalidate_all()
         self.assertEqual(self.parameters.search_read([("key", "=", DELAY)], ["value"])[0]["value"], "1 hour")
 
-    def test_what_is_not_written_yet_is_not_shadowed_by_the_extensions_row(self):
-        parameter = self.parameters.search([("key", "=", DELAY)])
-        self.env.invalidate_all()
-        parameter.value = "601"
-        self.assertEqual(parameter.read(["value"])[0]["value"], "601")
-
     def test_the_stored_rows_follow_the_extension(self):
         self.change_in_the_extension(DELAY, "1 hour")
         self.env.cr.execute(FOLLOW)
