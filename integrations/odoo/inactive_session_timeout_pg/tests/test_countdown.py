@@ -169,14 +169,6 @@ class TestCountdown(CountdownCase):
         self.assert_at_login(tab)
         self.assertIsNone(tab.evaluate("sessionStorage.getItem('seen')"))
 
-    def test_restored_page_of_an_ended_session_is_left_again(self):
-        tab = self.log_in()
-        self.execute("SELECT session_timeout.close_user_sessions(%s)", LOGIN)
-        self.look(tab)
-        self.assert_at_login(tab)
-        tab.evaluate("history.back()")
-        self.assert_at_login(tab)
-
     # ---- Two tabs ----
 
     def test_staying_in_one_tab_closes_the_countdown_in_the_other(self):

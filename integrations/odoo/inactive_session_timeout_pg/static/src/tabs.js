@@ -15,6 +15,9 @@ const OLD = 10_000;
  * @returns {{ tell: (message: { type: string }) => void; close: () => void }}
  */
 export function openTabs(receive) {
+    if (!browser.BroadcastChannel) {
+        return { tell: () => {}, close: () => {} }; // each tab for itself
+    }
     const channel = new browser.BroadcastChannel(CHANNEL);
     if (receive) {
         channel.addEventListener("message", ({ data }) => {

@@ -465,6 +465,24 @@ test("nothing holds the page once the session is over", async () => {
     expect(asks).toEqual(["save?"]);
 });
 
+test("the way back in the browser's history does not show the page again", async () => {
+    await loadPage();
+    server.delay = -1; // logged out
+    others.tell({ type: "login" });
+    await pass(0);
+    expect(atLogin()).toBe(true);
+    mockLocation.href = `${mockLocation.origin}/odoo/action-7`;
+    browser.dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+    expect(atLogin()).toBe(true);
+});
+
+test("a tab without channels to others works for itself", async () => {
+    patchWithCleanup(browser, { BroadcastChannel: undefined });
+    await beWarned();
+    await pass(WARNING + 1);
+    expect(atLogin()).toBe(true);
+});
+
 test("a session that cannot be extended says so, and lets the user work on to its end", async () => {
     await loadPage();
     server.endsAt = Date.now() + DELAY * 1000;

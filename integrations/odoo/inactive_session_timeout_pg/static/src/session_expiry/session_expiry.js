@@ -53,11 +53,11 @@ export class SessionExpiry {
             warned: false,
             final: false, // staying does not help: the session has reached its longest duration
             unreachable: false,
-            busy: false, // the server is being told that the user stays
+            wish: false, // the user wants to stay, and the server does not know it yet
+            busy: false, // it is being told
             over: false,
         });
         this.asking = false;
-        this.wish = false; // the user wants to stay, and the server has not been told yet
         this.failures = 0;
         this.activityAt = 0; // when the last request of this tab was answered
         this.ours = new Set(); // requests of our own, which are no activity
@@ -192,13 +192,13 @@ export class SessionExpiry {
     async ask() {
         if (!this.asking) {
             this.asking = true;
-            await this.request(this.wish ? STAY_ROUTE : OUTLOOK_ROUTE);
+            await this.request(this.state.wish ? STAY_ROUTE : OUTLOOK_ROUTE);
             this.asking = false;
         }
     }
 
     async stay() {
-        this.wish = true;
+        this.state.wish = true;
         this.state.busy = true;
         await this.request(STAY_ROUTE);
         this.state.busy = false;
@@ -224,7 +224,7 @@ export class SessionExpiry {
             const outlook = await Promise.race([request, late]);
             const stayed = route === STAY_ROUTE;
             if (stayed) {
-                this.wish = false;
+                this.state.wish = false;
             }
             this.learn(outlook, askedAt, { stayed, ours: true });
         } catch (error) {
@@ -242,14 +242,14 @@ export class SessionExpiry {
         if (error.code === 404) {
             return this.stop(); // the addon was uninstalled
         }
-        if (error instanceof RPCError && this.wish) {
-            this.wish = false;
+        if (error instanceof RPCError && this.state.wish) {
+            this.state.wish = false;
             Promise.reject(error); // such as a request to confirm one's identity: Odoo shows it
         }
         this.failures++;
         this.state.unreachable = true;
         if (Date.now() > this.state.deadline) {
-            this.wish = false; // it was for this deadline
+            this.state.wish = false; // it was for this deadline
         }
         this.lookAt(Date.now() + retryIn(this.failures) * 1000);
         this.showOrHide();
