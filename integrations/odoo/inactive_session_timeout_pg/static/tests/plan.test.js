@@ -25,10 +25,12 @@ test("with warnings switched off it looks just after the end", () => {
     expect(plan({ expires_in: 100, warn: false }, off)).toEqual({ warned: false, lookIn: 100 + GRACE });
 });
 
-test("a warning takes half of a short session at most", () => {
+test("a warning that would take nearly all of a session's time takes half of it", () => {
     const short = { warning: 300, longest: 120 };
     expect(plan({ expires_in: 120, warn: true }, short)).toEqual({ warned: false, lookIn: 60 });
     expect(plan({ expires_in: 60, warn: true }, short)).toEqual({ warned: true, lookIn: 60 + GRACE });
+    const longer = { warning: 60, longest: 90 };
+    expect(plan({ expires_in: 90, warn: false }, longer)).toEqual({ warned: false, lookIn: 30 });
 });
 
 test("where the server warns later than the page knew, it looks a few times and not without pause", () => {

@@ -500,6 +500,24 @@ test("a session that cannot be extended says so, and lets the user work on to it
     expect(atLogin()).toBe(true);
 });
 
+test("where the delay was shortened meanwhile, staying still closes the warning", async () => {
+    await loadPage();
+    await pass(6000);
+    server.activity();
+    server.delay = 100; // less than the warning
+    browser.dispatchEvent(new Event("focus"));
+    await pass(0);
+    expect(DIALOG).toHaveCount(1);
+    await pass(5);
+    await click(`${DIALOG}_stay`);
+    await pass(0);
+    expect(DIALOG).toHaveCount(0);
+    expect(others.take("outlook").at(-1).longest).toBe(100);
+    await pass(50);
+    expect(DIALOG).toHaveCount(1);
+    expect(".modal-title").toHaveText("Are you still there?");
+});
+
 test("a warning that others close comes back", async () => {
     await beWarned();
     getService("dialog").closeAll();

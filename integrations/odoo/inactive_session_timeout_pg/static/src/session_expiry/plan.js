@@ -21,16 +21,16 @@ export function retryIn(failures) {
 
 /**
  * @param {Outlook} outlook of a valid session
- * @param {{ warning: number; longest: number }} limits in seconds: how long before its end a session is warned, and the
- *  longest time that this session was seen to have left
+ * @param {{ warning: number; longest: number }} limits in seconds: how long before its end a session is warned, and how
+ *  long it has after activity
  * @returns {{ warned: boolean; lookIn: number | null }} whether to warn now, and in how many seconds to ask again
  */
 export function plan({ expires_in: left, warn }, { warning, longest }) {
     if (left === null) {
         return { warned: false, lookIn: null };
     }
-    // Where sessions are short, a warning takes half of their time at most, or it would never go away.
-    const lead = Math.min(warning, longest / 2);
+    // A warning that takes nearly all of a session's time would hardly ever go away.
+    const lead = warning < 0.75 * longest ? warning : longest / 2;
     if (warn && left <= lead) {
         return { warned: true, lookIn: Math.min(left + GRACE, LONGEST_WAIT) };
     }

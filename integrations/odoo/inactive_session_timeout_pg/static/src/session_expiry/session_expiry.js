@@ -258,7 +258,7 @@ export class SessionExpiry {
     // ---- Knowing ----
 
     /**
-     * @param {import("./plan").Outlook & { final?: boolean }} outlook
+     * @param {import("./plan").Outlook & { final?: boolean; longest?: number }} outlook; the latter from other tabs
      * @param {number} askedAt when the server was asked for it
      * @param {{ stayed?: boolean; ours?: boolean }} [how] whether the question was a wish to stay, whether it was ours
      */
@@ -274,22 +274,25 @@ export class SessionExpiry {
         this.failures = 0;
         this.state.unreachable = false;
         const { expires_in, warn } = outlook;
-        this.limits.warning = outlook.warning ?? this.limits.warning;
-        this.limits.longest = Math.max(this.limits.longest, expires_in ?? 0);
+        const now = Date.now();
+        const deadline = expires_in === null ? null : now + expires_in * 1000;
+        // A wish to stay that moves the end, moves it by all that a session has now.
+        const moved = stayed && deadline > this.state.deadline + 1000;
+        this.limits.longest =
+            outlook.longest ?? (moved ? expires_in : Math.max(this.limits.longest, expires_in ?? 0));
         const { warned, lookIn } = plan(outlook, this.limits);
         if (warned && this.activityAt > askedAt) {
             // That was asked before a request of this tab.
             this.activityAt = 0;
-            return this.lookAt(Date.now());
+            return this.lookAt(now);
         }
-        const now = Date.now();
-        this.state.deadline = expires_in === null ? null : now + expires_in * 1000;
+        this.state.deadline = deadline;
         this.state.warned = warned;
-        this.state.final = warned && (outlook.final || stayed || this.state.final);
+        this.state.final = warned && (outlook.final || (stayed && !moved) || this.state.final);
         this.goneOn &&= warned;
         if (ours) {
-            const { deadline, final } = this.state;
-            this.tell({ type: "outlook", askedAt, deadline, warn, final });
+            const { longest } = this.limits;
+            this.tell({ type: "outlook", askedAt, deadline, warn, longest, final: this.state.final });
         }
         if (lookIn === null) {
             browser.clearTimeout(this.timer);
