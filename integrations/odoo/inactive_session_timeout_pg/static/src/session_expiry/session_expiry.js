@@ -288,7 +288,7 @@ export class SessionExpiry {
         }
         this.state.deadline = deadline;
         this.state.warned = warned;
-        this.state.final = warned && (outlook.final || (stayed && !moved) || this.state.final);
+        this.state.final = warned && (outlook.final || stayed || this.state.final);
         this.goneOn &&= warned;
         if (ours) {
             const { longest } = this.limits;
