@@ -24,12 +24,17 @@ fi
 
 # ---- A fresh server ----
 
+# The commands below must not meet the real directories.
+[ "$$" -eq 1 ] || die "this part is run in namespaces of its own"
 scratch=$2
 mount -t tmpfs tmpfs "$scratch"
 for directory in usr etc var; do
     mkdir -p "$scratch/$directory/upper" "$scratch/$directory/work"
     mount -t overlay overlay "/$directory" \
         -o "lowerdir=/$directory,upperdir=$scratch/$directory/upper,workdir=$scratch/$directory/work"
+    touch "/$directory/.overlay"
+    [ -f "$scratch/$directory/upper/.overlay" ] || die "/$directory is not an overlay"
+    rm "/$directory/.overlay"
 done
 mount -t tmpfs -o mode=755 tmpfs /run # also hides systemd, to which pg_ctlcluster would turn
 install -d -o postgres -g postgres -m 2775 /run/postgresql
