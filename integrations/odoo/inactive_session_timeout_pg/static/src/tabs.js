@@ -44,3 +44,24 @@ export function myTurn() {
         ? 100 + 300 * Math.random()
         : 500 + 2500 * Math.random();
 }
+
+/**
+ * Asks the question, unless another tab is asking one. On plain HTTP browsers have no locks: there, two tabs may ask
+ * at the same moment, which costs a request.
+ *
+ * @param {() => Promise<void>} question
+ * @returns {Promise<boolean>} whether it was asked
+ */
+export async function askAlone(question) {
+    const { locks } = browser.navigator;
+    if (!locks) {
+        await question();
+        return true;
+    }
+    return locks.request(CHANNEL, { ifAvailable: true }, async (lock) => {
+        if (lock) {
+            await question();
+        }
+        return Boolean(lock);
+    });
+}

@@ -36,6 +36,9 @@ let server;
 /** The other tabs of the browser: hears what this one tells, and can tell. */
 let others;
 
+/** Whether another tab is asking at this moment. */
+let otherAsks;
+
 class Server {
     asked = [];
     reachable = true;
@@ -106,8 +109,13 @@ beforeEach(() => {
     freezeTime();
     server = new Server();
     others = new OtherTabs();
+    otherAsks = false;
+    const locks = { request: async (name, options, callback) => callback(otherAsks ? null : {}) };
     patchWithCleanup(browser, {
         BroadcastChannel: others.Channel,
+        navigator: new Proxy(browser.navigator, {
+            get: (target, key) => (key === "locks" ? locks : target[key]),
+        }),
         performance: { now: () => 0 },
     });
     patchWithCleanup(document, { hasFocus: () => true });
@@ -328,6 +336,17 @@ test("while another tab asks this one waits, and asks itself where no answer com
     expect(server.takeAsked()).toEqual([]);
     await pass(6);
     expect(server.takeAsked()).toEqual(["outlook"]);
+});
+
+test("of tabs that would ask at the same moment one does", async () => {
+    await loadPage();
+    otherAsks = true;
+    await pass(DELAY - WARNING + 1);
+    expect(server.takeAsked()).toEqual([]);
+    otherAsks = false; // and its answer never came
+    await pass(10);
+    expect(server.takeAsked()).toEqual(["outlook"]);
+    expect(DIALOG).toHaveCount(1);
 });
 
 test("a tab that is not in use lets the others go first", async () => {

@@ -12,7 +12,7 @@ import { redirect } from "@web/core/utils/urls";
 
 import { reactive } from "@odoo/owl";
 
-import { ENDED_KEY, myTurn, openTabs } from "../tabs";
+import { askAlone, ENDED_KEY, myTurn, openTabs } from "../tabs";
 import { plan, retryIn } from "./plan";
 import { SessionExpiryDialog } from "./session_expiry_dialog";
 
@@ -183,9 +183,17 @@ export class SessionExpiry {
         this.dueAt = Date.now();
         const wait = myTurn();
         if (wait) {
-            this.timer = browser.setTimeout(() => this.ask(), wait);
+            this.timer = browser.setTimeout(() => this.askForAll(), wait);
         } else {
-            this.ask();
+            this.askForAll();
+        }
+    }
+
+    async askForAll() {
+        const known = this.askedAt;
+        const asked = await askAlone(() => this.ask());
+        if (!asked && this.askedAt === known) {
+            this.lookAt(Date.now() + HOLD); // where the other tab's answer does not come
         }
     }
 
