@@ -75,19 +75,59 @@ impl Batch {
         self.ended.len()
     }
 
-    /// Sends the notices, which listeners get when the transaction commits.
+    /// Sends the notices, which listeners get when the transaction commits. That commit waits for those of others that have
+    /// sent notices.
     pub fn announce(self) {
-        for payload in notices(self.kind, &self.ended).take(MAX_NOTICES) {
-            if queue_usage() >= QUEUE_SHARE {
-                return;
-            }
-            if let (Ok(channel), Ok(payload)) = (CString::new(CHANNEL), CString::new(payload)) {
-                let (channel, payload) = (channel.as_ptr(), payload.as_ptr());
-                // SAFETY: both are null-terminated and copied; the payload is shorter than the limit.
-                unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| Async_Notify(channel, payload)) };
-            }
+        send(&mut self.into_notices());
+    }
+
+    /// The notices that are to be sent.
+    pub fn into_notices(self) -> Vec<CString> {
+        let payloads = notices(self.kind, &self.ended).take(MAX_NOTICES);
+        payloads.filter_map(|payload| CString::new(payload).ok()).collect()
+    }
+}
+
+/// Sends notices; skips them while the queue is half full.
+fn send(payloads: &mut Vec<CString>) {
+    for payload in payloads.drain(..) {
+        if queue_usage() >= QUEUE_SHARE {
+            return;
+        }
+        if let Ok(channel) = CString::new(CHANNEL) {
+            let (channel, payload) = (channel.as_ptr(), payload.as_ptr());
+            // SAFETY: both are null-terminated and copied; the payload is shorter than the limit.
+            unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| Async_Notify(channel, payload)) };
         }
     }
+}
+
+/// Sends notices where the commit will not have to wait for those of others that have sent some: whether it was so.
+pub fn try_send(payloads: &mut Vec<CString>) -> bool {
+    if !payloads.is_empty() {
+        if !lock_notices() {
+            return false;
+        }
+        send(payloads);
+    }
+    true
+}
+
+/// Takes the lock under which transactions that have sent notices commit one after the other, if it is free. Whoever holds
+/// it may be waiting for a standby; the worker is not to wait with it.
+fn lock_notices() -> bool {
+    let tag = pg_sys::LOCKTAG {
+        // As PreCommit_Notify locks "database 0".
+        locktag_field1: 0,
+        locktag_field2: pg_sys::DatabaseRelationId.into(),
+        locktag_field3: 0,
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    };
+    let mode = pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE;
+    // SAFETY: within a transaction, which releases it at its end; does not wait.
+    unsafe { pg_sys::LockAcquire(&tag, mode, false, true) != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL }
 }
 
 /// The table of events, open to write.

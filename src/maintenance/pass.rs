@@ -12,7 +12,8 @@
 //! or, where only the worker died, still says what there is to do. A crash after a commit and before the registry is
 //! told leaves an entry of a row that is gone or newer: the next look at it says so.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::ffi::CString;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
@@ -45,6 +46,13 @@ pub const BATCH: usize = 500;
 
 /// Heap pages of one transaction of the purge.
 pub const PAGES: u32 = 32;
+
+/// How often, and after how many microseconds each time, the worker tries to send what could not be sent.
+const NOTICE_TRIES: usize = 10;
+const NOTICE_PAUSE: std::ffi::c_long = 20_000;
+
+/// The most notices that are kept for that.
+const MOST_UNSENT: usize = 2000;
 
 /// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +113,7 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
         }
         all_done &= !database.purge_hurries();
     }
+    pass.send_what_is_left()?;
     Ok(match all_done {
         _ if pass.was_refused.get() => Ended::Later,
         true => Ended::Done,
@@ -128,6 +137,8 @@ struct Pass {
     deadline: i64,
     /// A table or a marked row was another's.
     was_refused: Cell<bool>,
+    /// Notices of what is committed, which could not be sent without waiting.
+    unsent: RefCell<Vec<CString>>,
 }
 
 impl Pass {
@@ -154,6 +165,7 @@ impl Pass {
                 owner,
                 deadline,
                 was_refused,
+                unsent: RefCell::default(),
             }))
         })
     }
@@ -225,7 +237,7 @@ impl Pass {
                         Left::Nothing | Left::NoRow => gone.push((seen.digest, seen.version)),
                     }
                 }
-                Ok(ender.announce())
+                Ok(ender.announce(&self.unsent))
             })?;
             self.forget(&gone);
             self.database.expired.fetch_add(expired as u64, Relaxed);
@@ -338,7 +350,7 @@ impl Pass {
             }
         }
         drop(finder);
-        Ok(Some((ender.announce(), is_end)))
+        Ok(Some((ender.announce(&self.unsent), is_end)))
     }
 
     fn forget_old_events(&self) -> Result<bool, Error> {
@@ -355,6 +367,20 @@ impl Pass {
                 return Ok(false);
             }
         }
+    }
+
+    /// Sends the notices that had to wait, if that can be done within moments: a notice is a hint.
+    fn send_what_is_left(&self) -> Result<(), Error> {
+        for _ in 0..NOTICE_TRIES {
+            if self.unsent.borrow().is_empty() {
+                break;
+            }
+            // SAFETY: sleeps; a signal that ends the worker is looked for after it.
+            unsafe { pg_sys::pg_usleep(NOTICE_PAUSE) };
+            pgrx::check_for_interrupts!();
+            in_transaction(None, || Ok(ending::try_send(&mut self.unsent.borrow_mut())))?;
+        }
+        Ok(())
     }
 
     /// What was committed: these openings are over.
@@ -451,11 +477,14 @@ impl<'o> Ender<'o> {
         })
     }
 
-    /// Queues the notices: how many sessions ended.
-    fn announce(self) -> usize {
+    /// Sends the notices, or leaves them for later where that would have to wait: how many sessions ended.
+    fn announce(self, unsent: &RefCell<Vec<CString>>) -> usize {
         let ended = self.idle.len() + self.absolute.len();
-        self.idle.announce();
-        self.absolute.announce();
+        let mut notices = unsent.borrow_mut();
+        notices.extend(self.idle.into_notices());
+        notices.extend(self.absolute.into_notices());
+        notices.truncate(MOST_UNSENT);
+        ending::try_send(&mut notices);
         ended
     }
 }

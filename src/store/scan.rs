@@ -9,7 +9,7 @@ use std::thread::panicking;
 
 use pgrx::pg_sys::{self, Oid};
 
-use super::table::{Latest, Table};
+use super::table::{Latest, Slot, Table};
 
 /// A version of a row that a scan met: valid within the scan's closure.
 #[derive(Clone, Copy)]
@@ -47,7 +47,7 @@ impl Version {
 }
 
 /// Calls `each` for the version that `snapshot` sees of every row whose `column` equals `key`, until it breaks; answers
-/// what it broke with. `index` leads there; where it is invalid, the whole table is read.
+/// what it broke with. `index`, whose first column that is, leads there; where it is invalid, the whole table is read.
 ///
 /// `equals` is the OID of the equality function for `key`.
 pub fn rows_by_key<T>(
@@ -59,6 +59,9 @@ pub fn rows_by_key<T>(
     key: pg_sys::Datum,
     mut each: impl FnMut(Version) -> ControlFlow<T>,
 ) -> Option<T> {
+    if index != Oid::INVALID && table.is_heap() {
+        return rows_by_index(table, snapshot, index, equals, key, each);
+    }
     let mut scan_key = pg_sys::ScanKeyData::default();
     // SAFETY: the table is open, the key outlives the scan; SnapshotAny is a constant of PostgreSQL's.
     let scan = unsafe {
@@ -91,6 +94,75 @@ pub fn rows_by_key<T>(
         }
     }
     None
+}
+
+/// As [`rows_by_key`], by an index of a heap. The heap's pages are read here rather than through the index's scan, which
+/// would prune those that are full of dead versions, and write WAL for it.
+fn rows_by_index<T>(
+    table: &Table,
+    snapshot: &Latest,
+    index: Oid,
+    equals: u32,
+    key: pg_sys::Datum,
+    mut each: impl FnMut(Version) -> ControlFlow<T>,
+) -> Option<T> {
+    let slot = table.new_slot();
+    let mut scan_key = pg_sys::ScanKeyData::default();
+    // SAFETY: the table is open, the key outlives the scan.
+    let scan = unsafe {
+        let equal = pg_sys::BTEqualStrategyNumber as _;
+        pg_sys::ScanKeyInit(&mut scan_key, 1, equal, equals.into(), key);
+        IndexScan::begin(table, index, &mut scan_key)
+    };
+    // SAFETY: the scan is open, and keeps the places that it leads to from being used anew.
+    unsafe {
+        let forward = pg_sys::ScanDirection::ForwardScanDirection;
+        while let Some(&place) = pg_sys::index_getnext_tid(scan.scan, forward).as_ref() {
+            if fetch_visible(table, snapshot, place, &slot)
+                && let ControlFlow::Break(found) = each(Version(slot.as_ptr()))
+            {
+                return Some(found);
+            }
+        }
+    }
+    None
+}
+
+/// Fetches the version that `snapshot` sees, of those that an index entry for `place` stands for: whether there is one.
+///
+/// # Safety
+/// The table is a heap, and the slot is of its kind.
+unsafe fn fetch_visible(table: &Table, snapshot: &Latest, mut place: pg_sys::ItemPointerData, slot: &Slot) -> bool {
+    // SAFETY: by the caller's promise. Buffers and their locks are PostgreSQL's to release where an ERROR unwinds.
+    unsafe {
+        let buffer = pg_sys::ReadBuffer(table.relation(), pgrx::itemptr::item_pointer_get_block_number(&place));
+        let tuple = &raw mut (*slot.as_ptr().cast::<pg_sys::BufferHeapTupleTableSlot>()).base.tupdata;
+        let any = &raw mut pg_sys::SnapshotAnyData;
+        let (mut is_first, mut is_visible) = (true, false);
+        pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as _);
+        while !is_visible
+            && pg_sys::heap_hot_search_buffer(
+                &mut place,
+                table.relation(),
+                buffer,
+                any,
+                tuple,
+                ptr::null_mut(),
+                is_first,
+            )
+        {
+            is_first = false;
+            is_visible = pg_sys::HeapTupleSatisfiesVisibility(tuple, snapshot.as_ptr(), buffer);
+        }
+        pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as _);
+        if is_visible {
+            // Pins the buffer for as long as it holds the version.
+            pg_sys::ExecStoreBufferHeapTuple(tuple, slot.as_ptr(), buffer);
+            (*slot.as_ptr()).tts_tableOid = (*table.relation()).rd_id;
+        }
+        pg_sys::ReleaseBuffer(buffer);
+        is_visible
+    }
 }
 
 /// Whether there is a row whose `column` equals `key`: committed, or written by the current transaction, the current
@@ -190,6 +262,41 @@ pub fn rows_in_order(table: &Table, snapshot: &Latest, index: Oid, mut each: imp
         }
         pg_sys::systable_endscan_ordered(scan);
         pg_sys::index_close(index, mode);
+    }
+}
+
+struct IndexScan {
+    index: pg_sys::Relation,
+    scan: pg_sys::IndexScanDesc,
+}
+
+impl IndexScan {
+    /// # Safety
+    /// The index is one of the table; the key outlives the scan.
+    unsafe fn begin(table: &Table, index: Oid, key: *mut pg_sys::ScanKeyData) -> Self {
+        // SAFETY: by the caller's promise; SnapshotAny is a constant of PostgreSQL's.
+        unsafe {
+            let index = pg_sys::index_open(index, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
+            let any = &raw mut pg_sys::SnapshotAnyData;
+            #[cfg(not(feature = "pg18"))]
+            let scan = pg_sys::index_beginscan(table.relation(), index, any, 1, 0);
+            #[cfg(feature = "pg18")]
+            let scan = pg_sys::index_beginscan(table.relation(), index, any, ptr::null_mut(), 1, 0);
+            pg_sys::index_rescan(scan, key, 1, ptr::null_mut(), 0);
+            Self { index, scan }
+        }
+    }
+}
+
+impl Drop for IndexScan {
+    fn drop(&mut self) {
+        if !panicking() {
+            // SAFETY: open until here.
+            unsafe {
+                pg_sys::index_endscan(self.scan);
+                pg_sys::index_close(self.index, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
+            }
+        }
     }
 }
 

@@ -69,6 +69,12 @@ impl Table {
         Self { relation, release }
     }
 
+    /// Whether its rows lie in a heap, as they do unless somebody has set another default.
+    pub fn is_heap(&self) -> bool {
+        // SAFETY: open.
+        unsafe { std::ptr::eq((*self.relation).rd_tableam, pg_sys::GetHeapamTableAmRoutine()) }
+    }
+
     /// Its owner.
     pub fn owner(&self) -> Oid {
         // SAFETY: open.

@@ -158,11 +158,55 @@ fn an_expiry_in_a_transaction_that_changed_something_else_outlives_its_rollback(
             &[&sid],
         );
         assert!(!changer.check(&sid));
-        changer.run("ROLLBACK");
         other.set_param(param::DELAY, Some("1 day"));
+        if is_loaded {
+            assert!(!other.check(&sid), "at once");
+        }
+        changer.run("ROLLBACK");
         assert!(!other.check(&sid), "loaded: {is_loaded}");
         other.set_param(param::DELAY, Some("2 hours"));
     }
+}
+
+/// A parallel worker sees what its leader has changed, and has nowhere to keep that apart.
+#[test]
+fn a_parallel_worker_records_nothing_that_its_leader_has_not_committed() {
+    let database = database("parallel", &QUIET);
+    let (mut changer, mut other, _) = three(&database);
+    changer.run(
+        "CREATE FUNCTION public.mislabelled(sid text) RETURNS text PARALLEL SAFE LANGUAGE plpgsql AS $$ BEGIN
+             RETURN pg_backend_pid() || ' ' || (session_timeout.session_verdict(sid)).status;
+         END $$",
+    );
+    let _ = changer
+        .batch_execute("SET force_parallel_mode = on")
+        .or_else(|_| changer.batch_execute("SET debug_parallel_query = on"));
+    let pid: i32 = changer.value("SELECT pg_backend_pid()", &[]);
+    let ask = |client: &mut Client, sid: &str, expected: &str| {
+        let answer: String = client.value("SELECT public.mislabelled($1)", &[&sid]);
+        let (by, status) = answer.split_once(' ').expect("two words");
+        assert_ne!(by, pid.to_string(), "it ran in a worker");
+        assert_eq!(status, expected);
+    };
+    // By a parameter.
+    let sid = idle_for_a_while(&mut changer);
+    changer.run("BEGIN");
+    changer.set_param(param::DELAY, Some("1 hour"));
+    ask(&mut changer, &sid, "idle_expired");
+    changer.run("ROLLBACK");
+    assert!(other.check(&sid), "a parameter that was rolled back expired it");
+    // By a row: what is in memory of the session as others see it stays.
+    let touched = touch(&mut other, &sid);
+    changer.run("BEGIN");
+    changer.has_been_idle(&sid, "3 hours");
+    ask(&mut changer, &sid, "idle_expired");
+    changer.run("ROLLBACK");
+    is_known(&mut other, &sid, touched);
+    // A leader that has changed nothing: its workers check as anybody does.
+    let sid = idle_for_a_while(&mut changer);
+    ask(&mut changer, &sid, "active");
+    let idle = Utc::now() - other.peek(&sid).last_activity.expect("an activity");
+    assert!(idle < session_timeout_tests::chrono::TimeDelta::minutes(1), "{idle}");
 }
 
 #[test]
@@ -233,7 +277,9 @@ fn a_close_that_is_rolled_back_to_a_savepoint_leaves_activity_to_be_written_down
     changer.run("BEGIN; SAVEPOINT here");
     assert!(changer.close_sid(&sid));
     changer.run("ROLLBACK TO here; COMMIT");
-    is_flushed(&mut other, &sid, touched);
+    // Without a look at it, which would read the row.
+    other.set_param(param::FLUSH_INTERVAL, Some("1"));
+    wait_until_flushed(&mut other, &sid, touched.expect("an activity"));
 }
 
 #[test]

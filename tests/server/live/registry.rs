@@ -1,43 +1,16 @@
 //! The registry when it is full, its figures, and what the views show of it.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use session_timeout_tests::postgres::Client;
-use session_timeout_tests::{Database, Server, error_of, eventually, param};
+use session_timeout_tests::{error_of, eventually, param};
 
 use super::support::{
-    QUICK, QUIET, alone, and, database, database_of, live, open_expired, preloaded, wait_until_gone, wait_until_idle,
+    QUICK, QUIET, alone, and, database, database_of, figure, live, on_small, open_expired, small, wait_until_gone,
+    wait_until_idle,
 };
-use crate::in_flight::{InFlight, SOON};
+use crate::in_flight::SOON;
 use crate::support::{SessionCalls, new_sid};
-
-/// A server whose registry holds a hundred sessions, and where a commit that asks for a standby waits for ever: one test
-/// at a time.
-fn small() -> MutexGuard<'static, Server> {
-    static SMALL: OnceLock<Mutex<Server>> = OnceLock::new();
-    let start = || {
-        preloaded()
-            .setting("session_timeout.max_sessions", "100")
-            .setting("synchronous_standby_names", "nobody")
-            .setting("synchronous_commit", "local")
-            .start()
-    };
-    let server = SMALL.get_or_init(|| Mutex::new(start()));
-    server.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A database on it, whose registry holds nothing of earlier tests: the launcher forgets what they dropped when it looks.
-fn on_small<'s>(server: &'s Server, hint: &str, params: &[(&str, &str)]) -> Database<'s> {
-    let database = database_of(server, hint, params);
-    let mut client = database.connect();
-    eventually("the registry is empty", SOON, || figure(&mut client, "entries") == 0);
-    database
-}
-
-fn figure(client: &mut Client, name: &str) -> i64 {
-    client.value(&format!("SELECT {name} FROM session_timeout.stat_session_timeout"), &[])
-}
 
 fn open_many(client: &mut Client, count: usize) -> Vec<String> {
     let sids: Vec<String> = (0..count).map(|_| new_sid()).collect();
@@ -189,88 +162,6 @@ fn one_database_does_not_crowd_out_the_unwritten_activity_of_another() {
     for (sid, touched) in sids.iter().zip(touched) {
         assert_eq!(client.peek(sid).last_activity, touched);
     }
-}
-
-// ---- While a commit takes its time -----------------------------------------------------------------------------------
-
-/// Runs a statement whose commit waits until it is told not to.
-fn hang_in_commit(database: &Database, sql: &str, sid: &str) -> InFlight<()> {
-    let (sql, sid) = (sql.to_owned(), sid.to_owned());
-    let hanging = InFlight::start(database.connect(), move |client| {
-        client.run("SET synchronous_commit = on");
-        client.write(&sql, &[&sid]);
-    });
-    let mut observer = database.connect();
-    eventually("its commit waits", SOON, || {
-        let sql = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep'";
-        observer.value::<i64>(sql, &[&hanging.pid()]) == 1
-    });
-    hanging
-}
-
-/// Has the commit return.
-fn let_go(client: &mut Client, hanging: InFlight<()>) {
-    assert!(client.value::<bool>("SELECT pg_cancel_backend($1)", &[&hanging.pid()]));
-    hanging.answer();
-}
-
-#[test]
-fn an_expiry_found_while_the_session_is_being_changed_stands_when_the_delay_is_raised() {
-    let server = small();
-    let database = on_small(&server, "flux_expiry", &QUIET);
-    let mut client = database.connect();
-    let sid = new_sid();
-    open_expired(&mut client, &sid);
-    let rename = "UPDATE session_timeout.session SET user_name = 'renamed' \
-                  WHERE digest = session_timeout.session_digest($1)";
-    let hanging = hang_in_commit(&database, rename, &sid);
-    assert_eq!(client.verdict(&sid).status, "idle_expired");
-    client.set_param(param::DELAY, Some("1 day"));
-    assert!(!client.check(&sid), "before the change has returned");
-    let_go(&mut client, hanging);
-    assert!(!client.check(&sid), "after it");
-}
-
-#[test]
-fn an_expiry_found_while_another_session_is_being_opened_stands_when_the_delay_is_raised() {
-    let server = small();
-    let database = on_small(&server, "login_expiry", &QUIET);
-    let mut client = database.connect();
-    let (sid, other) = (new_sid(), new_sid());
-    open_expired(&mut client, &sid);
-    let hanging = hang_in_commit(&database, "SELECT session_timeout.open_session($1)", &other);
-    assert_eq!(client.verdict(&sid).status, "idle_expired");
-    client.set_param(param::DELAY, Some("1 day"));
-    assert!(!client.check(&sid), "before the login has returned");
-    let_go(&mut client, hanging);
-    assert!(!client.check(&sid), "after it");
-}
-
-#[test]
-fn activity_is_kept_while_another_session_is_being_opened() {
-    let server = small();
-    let database = on_small(&server, "login_touch", &QUIET);
-    let mut client = database.connect();
-    let (sid, other) = (new_sid(), new_sid());
-    client.open(&sid);
-    let hanging = hang_in_commit(&database, "SELECT session_timeout.open_session($1)", &other);
-    let touched = client.verdict(&sid).last_activity;
-    let_go(&mut client, hanging);
-    assert_eq!(client.peek(&sid).last_activity, touched);
-}
-
-#[test]
-fn a_close_whose_commit_takes_its_time_counts_when_it_returns() {
-    let server = small();
-    let database = on_small(&server, "slow_close", &QUIET);
-    let mut client = database.connect();
-    let sid = new_sid();
-    client.open(&sid);
-    assert!(client.check(&sid));
-    let hanging = hang_in_commit(&database, "SELECT session_timeout.close_session($1)", &sid);
-    assert!(client.check(&sid));
-    let_go(&mut client, hanging);
-    assert!(!client.check(&sid));
 }
 
 // ---- Figures ---------------------------------------------------------------------------------------------------------

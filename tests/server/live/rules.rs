@@ -130,6 +130,41 @@ fn twenty_thousand_checks_write_nothing() {
     assert!(row_writes(&mut client) <= 2, "rows were updated by checks");
 }
 
+/// Whoever reads a page with dead versions and little room prunes it, as a rule, and writes WAL for it.
+#[test]
+fn a_check_that_reads_a_row_prunes_no_page() {
+    let server = alone();
+    let database = database_of(&server, "unpruned", &QUIET);
+    let mut client = database.connect();
+    let sids: Vec<String> = (0..200).map(|_| new_sid()).collect();
+    client.run("BEGIN");
+    for sid in &sids {
+        client.open(sid);
+    }
+    client.run("COMMIT");
+    // Some of each page: the rest of it is left.
+    let write = "UPDATE session_timeout.session SET user_name = repeat('x', 40) \
+                 WHERE (ctid::text::point)[1]::int % 4 = 0";
+    assert!(client.write(write, &[]) > 20);
+    let check = client
+        .prepare("SELECT session_timeout.check_session($1)")
+        .expect("prepared");
+    let loads = "SELECT loads FROM session_timeout.stat_session_timeout";
+    let loaded: i64 = client.value(loads, &[]);
+    let before = written(&mut client);
+    for sid in &sids {
+        assert!(client.query_one(&check, &[sid]).expect("a check").get::<_, bool>(0));
+    }
+    assert_eq!(written(&mut client), before, "WAL position and next transaction id");
+    assert!(client.value::<i64>(loads, &[]) >= loaded + 200, "the rows were read");
+    // The control: a query of the same rows does it.
+    client.run("SET enable_seqscan = off");
+    for sid in &sids {
+        client.stored(sid);
+    }
+    assert_ne!(written(&mut client).0, before.0);
+}
+
 #[test]
 fn a_check_assigns_no_transaction_id() {
     let database = database("no_xid", &QUIET);

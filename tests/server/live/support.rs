@@ -9,7 +9,7 @@ use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, ServerBuilder, eventually, param, wait_for};
 
-use crate::in_flight::SOON;
+use crate::in_flight::{InFlight, SOON};
 use crate::support::SessionCalls;
 
 /// Parameters of a worker that has next to nothing to wait for.
@@ -198,4 +198,57 @@ pub fn expect<T: PartialEq + Debug>(actual: T, expected: T, what: &str) -> Resul
     } else {
         Err(format!("{what}: {actual:?} instead of {expected:?}"))
     }
+}
+
+/// A server whose registry holds a hundred sessions, and where a commit that asks for a standby waits for ever: one test
+/// at a time.
+pub fn small() -> MutexGuard<'static, Server> {
+    static SMALL: OnceLock<Mutex<Server>> = OnceLock::new();
+    let start = || {
+        preloaded()
+            .setting("session_timeout.max_sessions", "100")
+            .setting("synchronous_standby_names", "nobody")
+            .setting("synchronous_commit", "local")
+            .start()
+    };
+    let server = SMALL.get_or_init(|| Mutex::new(start()));
+    server.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A database of the [`small`] server, whose registry holds nothing of earlier tests: the launcher forgets what they dropped when it looks.
+#[track_caller]
+pub fn on_small<'s>(server: &'s Server, hint: &str, params: &[(&str, &str)]) -> Database<'s> {
+    let database = database_of(server, hint, params);
+    let mut client = database.connect();
+    eventually("the registry is empty", SOON, || figure(&mut client, "entries") == 0);
+    database
+}
+
+/// A figure of `stat_session_timeout`.
+#[track_caller]
+pub fn figure(client: &mut Client, name: &str) -> i64 {
+    client.value(&format!("SELECT {name} FROM session_timeout.stat_session_timeout"), &[])
+}
+
+/// Runs a statement whose commit waits until it is told not to.
+#[track_caller]
+pub fn hang_in_commit(database: &Database, sql: &str, sid: &str) -> InFlight<()> {
+    let (sql, sid) = (sql.to_owned(), sid.to_owned());
+    let hanging = InFlight::start(database.connect(), move |client| {
+        client.run("SET synchronous_commit = on");
+        client.write(&sql, &[&sid]);
+    });
+    let mut observer = database.connect();
+    eventually("its commit waits", SOON, || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep'";
+        observer.value::<i64>(sql, &[&hanging.pid()]) == 1
+    });
+    hanging
+}
+
+/// Has the commit return.
+#[track_caller]
+pub fn let_go(client: &mut Client, hanging: InFlight<()>) {
+    assert!(client.value::<bool>("SELECT pg_cancel_backend($1)", &[&hanging.pid()]));
+    hanging.answer();
 }

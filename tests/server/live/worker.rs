@@ -11,7 +11,7 @@ use super::support::{
     QUICK, QUIET, Swarm, database, expect, install, is_resting, live, open_expired, wait_for_passes,
     wait_until_flushed, wait_until_gone, wait_until_idle, worker_figure,
 };
-use crate::in_flight::SOON;
+use crate::in_flight::{SOON, outcome};
 use crate::support::{SessionCalls, hex_digest, listener, new_sid, unique};
 
 /// "Within about a second", as far as a busy machine lets it.
@@ -665,4 +665,54 @@ fn checks_while_the_extension_is_dropped_and_created_never_let_the_old_in() {
         thread::sleep(Duration::from_millis(100));
     }
     swarm.stop();
+}
+
+/// A check that was prepared, or has begun, outlives the extension that it is of.
+#[test]
+fn a_check_prepared_before_drop_extension_is_refused_after_it_or_says_false() {
+    for (by_itself, anew) in [(false, false), (false, true), (true, false), (true, true)] {
+        let database = database("prepared_drop", &QUIET);
+        let (mut client, mut other) = (database.connect(), database.connect());
+        let sid = new_sid();
+        client.open(&sid);
+        let check = client
+            .prepare("SELECT session_timeout.check_session($1)")
+            .expect("prepared");
+        client.run("BEGIN ISOLATION LEVEL REPEATABLE READ");
+        // Until its plan is kept.
+        for _ in 0..10 {
+            assert!(client.query_one(&check, &[&sid]).expect("a check").get::<_, bool>(0));
+        }
+        client.run(&format!(
+            "DECLARE begun CURSOR FOR SELECT session_timeout.check_session('{sid}') FROM generate_series(1, 10)"
+        ));
+        assert!(client.value::<bool>("FETCH begun", &[]));
+        // A cursor is something that DROP EXTENSION does not do beside.
+        if by_itself {
+            client.run("CLOSE begun");
+        }
+        let mut drop_it = String::from("DROP EXTENSION inactive_session_timeout CASCADE;");
+        if anew {
+            drop_it += &install(&QUIET);
+        }
+        if by_itself { &mut client } else { &mut other }.run(&drop_it);
+        if !by_itself {
+            client.run("SAVEPOINT here");
+            match outcome(client.query_one("FETCH begun", &[])) {
+                Ok(row) => assert!(!row.get::<_, bool>(0), "a check that had begun, anew: {anew}"),
+                Err(state) => {
+                    assert!(["3F000", "42883", "55000"].contains(&state.as_str()), "{state}");
+                    client.run("ROLLBACK TO here");
+                }
+            }
+        }
+        match outcome(client.query_one(&check, &[&sid])) {
+            Ok(row) => assert!(!row.get::<_, bool>(0), "by itself: {by_itself}, anew: {anew}"),
+            Err(state) => assert!(["3F000", "42883", "55000"].contains(&state.as_str()), "{state}"),
+        }
+        client.run("ROLLBACK");
+        if by_itself {
+            assert!(client.check(&sid), "nothing was dropped");
+        }
+    }
 }

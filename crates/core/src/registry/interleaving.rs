@@ -10,8 +10,10 @@ use super::*;
 /// What all actors share: the committed row, and what has been told to whom.
 struct World<'m> {
     registry: Registry<'m, NoLocks>,
-    /// The committed row of the session.
+    /// The committed row of the session, by the digest of key 1.
     row: Option<Row>,
+    /// The committed row of the session that it was rotated to, by the digest of key 2.
+    rotated: Option<Row>,
     params: Params,
     now: Timestamp,
     /// A close has returned to its caller, and nobody opened the session since.
@@ -26,19 +28,29 @@ struct World<'m> {
     reopened: bool,
 }
 
+impl World<'_> {
+    fn row_of(&self, n: u32) -> Option<Row> {
+        if n == 1 { self.row } else { self.rotated }
+    }
+}
+
 /// Does its next step; whether it has more.
 trait Actor {
     fn step(&mut self, world: &mut World) -> bool;
 }
 
-/// Checks the session once.
+/// Checks the session once, under the digest of one key.
 struct Checker {
+    of: u32,
     at: Timestamp,
+    request: Request,
     state: Check,
     closed_before: bool,
     expired_before: bool,
     reopened_before: bool,
     started: bool,
+    lost: bool,
+    tries: u8,
 }
 
 enum Check {
@@ -46,43 +58,70 @@ enum Check {
     Read(Ticket),
     Load(Ticket, Option<Row>),
     ReadInFlux,
+    /// The row has been read: it is judged, and what it was found to be is recorded.
+    JudgeInFlux(Option<Row>),
 }
 
 impl Checker {
     fn checking(seconds: i64) -> Box<dyn Actor> {
+        Self::asking(1, seconds, Request::Counting)
+    }
+
+    fn asking(of: u32, seconds: i64, request: Request) -> Box<dyn Actor> {
         Box::new(Self {
+            of,
             at: at(seconds),
+            request,
             state: Check::Look,
             closed_before: false,
             expired_before: false,
             reopened_before: false,
             started: false,
+            lost: false,
+            tries: 0,
         })
     }
 
-    /// The answer from a row, with what the registry knows of the same opening.
-    fn judge_row(&self, row: Option<Row>, world: &World) -> bool {
-        row.is_some_and(|row| {
-            let known = world.registry.look(&key(1), row.version);
-            let activity = known.map_or(row.session.last_activity, |(activity, _)| activity);
-            let session = Session {
-                last_activity: activity.max(row.session.last_activity),
-                ..row.session
-            };
-            let judgement = judge(&session, &world.params, Request::Look, self.at);
-            let valid = known.is_none_or(|(_, mark)| mark.is_none()) && matches!(judgement, Judgement::Valid { .. });
-            if valid {
-                world.registry.touch(&key(1), row.version, self.at);
-            }
-            valid
-        })
+    /// Whether a row is valid, with what the registry knows of the same opening; `None` where it is marked.
+    fn judge_row(&self, row: &Row, world: &World) -> Option<bool> {
+        let known = world.registry.look(&key(self.of), row.version);
+        if known.is_some_and(|(_, mark)| mark.is_some()) {
+            return None;
+        }
+        let activity = known.map_or(row.session.last_activity, |(activity, _)| activity);
+        let session = Session {
+            last_activity: activity.max(row.session.last_activity),
+            ..row.session
+        };
+        let judgement = judge(&session, &world.params, Request::Look, self.at);
+        Some(matches!(judgement, Judgement::Valid { .. }))
+    }
+
+    /// Whether what a row was found to be is recorded, or lost, as a touch is that has no entry; where not, the check
+    /// begins anew.
+    fn record(&mut self, row: &Row, valid: bool, world: &mut World) -> bool {
+        if valid {
+            let touched = world.registry.touch(&key(self.of), row.version, self.at);
+            self.lost = touched != Touched::Yes;
+            return touched != Touched::Over;
+        }
+        let marked = world
+            .registry
+            .mark_expired(&key(self.of), row, &world.params, self.at, self.tries == 4);
+        world.expired |= matches!(marked, Marked::Yes(_));
+        marked != Marked::Over
     }
 
     fn answer(&self, valid: bool, world: &mut World) -> bool {
+        if self.request == Request::Look {
+            return false;
+        }
         if valid {
             assert!(!self.closed_before || world.reopened, "true after a close had returned");
             assert!(!self.expired_before || world.opened, "true after it was found expired");
-            world.told_active = world.told_active.max(Some(self.at));
+            if !self.lost {
+                world.told_active = world.told_active.max(Some(self.at));
+            }
         } else {
             assert!(
                 !self.reopened_before || world.closed,
@@ -97,12 +136,14 @@ impl Actor for Checker {
     fn step(&mut self, world: &mut World) -> bool {
         if !self.started {
             self.started = true;
-            self.closed_before = world.closed;
+            // The old digest of a rotated session is closed; the new one goes on.
+            self.closed_before = world.closed && self.of == 1;
             self.expired_before = world.expired;
             self.reopened_before = world.reopened;
         }
+        let key = key(self.of);
         match self.state {
-            Check::Look => match world.registry.check(&key(1), &world.params, Request::Counting, self.at) {
+            Check::Look => match world.registry.check(&key, &world.params, self.request, self.at) {
                 Checked::Answer {
                     judgement: Judgement::Valid { .. },
                     ..
@@ -111,24 +152,35 @@ impl Actor for Checker {
                     judgement: Judgement::Expired(_),
                     ..
                 } => {
-                    world.expired = true;
+                    world.expired |= self.request != Request::Look;
                     return self.answer(false, world);
                 }
                 Checked::Miss(ticket) => self.state = Check::Read(ticket),
                 Checked::InFlux => self.state = Check::ReadInFlux,
             },
-            Check::Read(ticket) => self.state = Check::Load(ticket, world.row),
+            Check::Read(ticket) => self.state = Check::Load(ticket, world.row_of(self.of)),
             Check::Load(ticket, Some(row)) => {
-                if world.registry.load(&key(1), ticket, &row) == Loaded::InFlux {
-                    return self.answer(self.judge_row(Some(row), world), world);
-                }
-                self.state = Check::Look;
+                self.state = match world.registry.load(&key, ticket, &row) {
+                    Loaded::InFlux => Check::JudgeInFlux(Some(row)),
+                    _ => Check::Look,
+                };
             }
-            Check::Load(ticket, None) => match world.registry.missing(&key(1), ticket) {
+            Check::Load(ticket, None) => match world.registry.missing(&key, ticket) {
                 Missing::Stale => self.state = Check::Look,
                 Missing::Closed | Missing::Unknown => return self.answer(false, world),
             },
-            Check::ReadInFlux => return self.answer(self.judge_row(world.row, world), world),
+            Check::ReadInFlux => self.state = Check::JudgeInFlux(world.row_of(self.of)),
+            Check::JudgeInFlux(None) => return self.answer(false, world),
+            Check::JudgeInFlux(Some(row)) => match self.judge_row(&row, world) {
+                None => return self.answer(false, world),
+                Some(valid) => {
+                    self.tries += 1;
+                    if self.record(&row, valid, world) || self.tries == 4 {
+                        return self.answer(valid, world);
+                    }
+                    self.state = Check::Look;
+                }
+            },
         }
         true
     }
@@ -203,6 +255,74 @@ impl Actor for Changer {
     }
 }
 
+/// A transaction that gave the session another version, under its own digest or another, and then commits. What others
+/// did since goes along.
+struct Mover {
+    to: u32,
+    step: u8,
+    fluxes: Vec<Flux>,
+    word: Option<Word>,
+}
+
+impl Mover {
+    fn rotating() -> Box<dyn Actor> {
+        Self::moving(2)
+    }
+
+    fn changing_limits() -> Box<dyn Actor> {
+        Self::moving(1)
+    }
+
+    fn moving(to: u32) -> Box<dyn Actor> {
+        Box::new(Self {
+            to,
+            step: 0,
+            fluxes: Vec::new(),
+            word: None,
+        })
+    }
+}
+
+impl Actor for Mover {
+    fn step(&mut self, world: &mut World) -> bool {
+        self.step += 1;
+        match self.step {
+            1 => self.fluxes.push(world.registry.begin_flux(&key(1))),
+            2 if self.to == 2 => self.fluxes.push(world.registry.begin_flux(&key(2))),
+            2 => {}
+            3 => {
+                // With the activity that the row had when it was changed.
+                let moved = world.row.map(|old| Row { version: 2, ..old });
+                if self.to == 2 {
+                    world.row = None;
+                    world.rotated = moved;
+                } else {
+                    world.row = moved;
+                }
+            }
+            4 => self.word = world.registry.seal(&key(1), 1),
+            5 if self.to == 2 => {
+                let estate = Estate::default();
+                world
+                    .registry
+                    .end_flux(&key(1), Some(self.fluxes[0]), Outcome::Closed, estate);
+            }
+            5 => {}
+            _ => {
+                let estate = Estate {
+                    heritage: self.word.map(|word| (2, word)),
+                    ..Estate::default()
+                };
+                let flux = self.fluxes.last().copied();
+                world.registry.end_flux(&key(self.to), flux, Outcome::Committed, estate);
+                world.closed = self.to == 2;
+                return false;
+            }
+        }
+        true
+    }
+}
+
 /// Fills the registry with other sessions, so that entries are evicted.
 struct Crowd(u32);
 
@@ -221,6 +341,7 @@ impl Actor for Crowd {
 struct Flusher {
     step: u8,
     found: Vec<Seen>,
+    then: Option<Crowd>,
 }
 
 impl Flusher {
@@ -228,6 +349,16 @@ impl Flusher {
         Box::new(Self {
             step: 0,
             found: Vec::new(),
+            then: None,
+        })
+    }
+
+    /// What is flushed can be evicted.
+    fn flushing_and_then(crowd: Crowd) -> Box<dyn Actor> {
+        Box::new(Self {
+            step: 0,
+            found: Vec::new(),
+            then: Some(crowd),
         })
     }
 }
@@ -236,6 +367,7 @@ impl Actor for Flusher {
     fn step(&mut self, world: &mut World) -> bool {
         self.step += 1;
         match self.step {
+            4.. => return self.then.as_mut().is_some_and(|crowd| crowd.step(world)),
             1 => {
                 self.found = Vec::with_capacity(8);
                 world.registry.collect(0, 1, 2, Wanted::Dirty, &mut self.found);
@@ -257,7 +389,7 @@ impl Actor for Flusher {
                     };
                     let _ = world.registry.flushed(&key, seen.version, seen.activity);
                 }
-                return false;
+                return self.then.is_some();
             }
         }
         true
@@ -328,6 +460,7 @@ fn explore(
         let mut world = World {
             registry: Registry::new(owned.memory(), NoLocks),
             row: start,
+            rotated: None,
             params: params(60),
             now: at(100),
             closed: false,
@@ -463,6 +596,75 @@ fn a_flush_moves_no_activity_backwards_and_writes_to_no_other_opening() {
             let row = world.row.expect("opened again");
             assert_eq!(row.version, 2);
             assert!(row.session.last_activity == at(100) || row.session.last_activity == at(110));
+        },
+    );
+}
+
+/// What is known of the session that the other one became, after all.
+fn activity_of(world: &World, n: u32) -> Timestamp {
+    let row = world.row_of(n).expect("it was moved");
+    let known = world.registry.look(&key(n), row.version);
+    known.map_or(row.session.last_activity, |(activity, _)| {
+        activity.max(row.session.last_activity)
+    })
+}
+
+#[test]
+fn what_checks_did_while_a_session_moved_goes_along() {
+    type Move = fn() -> Box<dyn Actor>;
+    for (to, mover) in [(1, Mover::changing_limits as Move), (2, Mover::rotating)] {
+        for loaded in [false, true] {
+            explore(
+                "activity moves",
+                Some(row(1, at(50))),
+                loaded,
+                4,
+                || vec![mover(), Checker::checking(100)],
+                |world| {
+                    if let Some(told) = world.told_active {
+                        assert!(activity_of(world, to) >= told, "activity was left behind");
+                    }
+                },
+            );
+            explore(
+                "expiry moves",
+                Some(row(1, at(30))),
+                loaded,
+                4,
+                || vec![mover(), Checker::checking(100)],
+                |world| {
+                    if world.expired {
+                        let row = world.row_of(to).expect("it was moved");
+                        let known = world.registry.look(&key(to), row.version);
+                        assert!(
+                            known.is_some_and(|(_, mark)| mark.is_some()),
+                            "the mark was left behind"
+                        );
+                    }
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn a_row_that_was_read_before_a_flush_moves_no_activity_backwards() {
+    explore(
+        "flush, evict, load",
+        Some(row(1, at(50))),
+        false,
+        1,
+        || {
+            vec![
+                Checker::asking(1, 100, Request::Look),
+                Checker::checking(100),
+                Flusher::flushing_and_then(Crowd(1)),
+            ]
+        },
+        |world| {
+            let row = world.row.expect("it is open");
+            let known = world.registry.look(&key(1), 1);
+            assert!(known.is_none_or(|(activity, _)| activity >= row.session.last_activity));
         },
     );
 }

@@ -31,7 +31,7 @@ pub struct Slot {
     pub(super) flags: AtomicU32,
 }
 
-/// What `Slot::flags` says: how many transactions that are committing have changed the session, and two bits.
+/// What `Slot::flags` says: how many transactions that are committing have changed the session, and some bits.
 pub(super) mod flags {
     /// The entry holds a session.
     pub const USED: u32 = 1 << 31;
@@ -39,6 +39,8 @@ pub(super) mod flags {
     pub const UNVERIFIED: u32 = 1 << 30;
     /// The last change was a close.
     pub const CLOSED: u32 = 1 << 29;
+    /// The row was written since it was read.
+    pub const FLUSHED: u32 = 1 << 28;
     /// Transactions that are committing a change of it.
     pub const FLUX: u32 = (1 << 16) - 1;
 }

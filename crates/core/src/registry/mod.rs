@@ -245,6 +245,9 @@ impl<'m, L: Locks> Registry<'m, L> {
             let entry = match self.table.find(place, key) {
                 // What was made for a flux or a mark may lie in the room that is kept for these.
                 Some(entry) if entry.is_evictable() && self.table.is_reserve_in_use(place.partition) => {
+                    if entry.version() == row.version && entry.word().activity() > row.session.last_activity {
+                        return Loaded::Stale;
+                    }
                     self.table.remove(place, entry);
                     None
                 }
@@ -292,7 +295,16 @@ impl<'m, L: Locks> Registry<'m, L> {
     pub fn seal(&self, key: &Key, version: i64) -> Option<Word> {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
-            let entry = self.table.find(place, key).filter(|entry| entry.version() == version)?;
+            let entry = self.table.find(place, key)?;
+            if entry.is_placeholder() {
+                // Nothing is known of this opening, and a row that was read before is not to make it known any more.
+                entry.hold_place_of(version);
+                entry.set_closed();
+                return None;
+            }
+            if entry.version() != version {
+                return None;
+            }
             entry.set_closed();
             Some(entry.word())
         })
@@ -324,9 +336,7 @@ impl<'m, L: Locks> Registry<'m, L> {
         let place = self.table.place(key);
         self.locks
             .shared(place.partition, || match self.table.find(place, key) {
-                Some(entry) if entry.version() > version || entry.version() == version && entry.is_closed() => {
-                    Touched::Over
-                }
+                Some(entry) if entry.version() > version || entry.is_sealed(version) => Touched::Over,
                 Some(entry) if entry.version() == version => {
                     // A mark that came first is the greater: the next look finds it.
                     match entry.touch(now).mark() {
@@ -469,7 +479,7 @@ impl<'m, L: Locks> Registry<'m, L> {
             let entry = match self.table.find(place, key) {
                 // Versions of one session only grow: a greater one than the row's means that the row is not the newest.
                 Some(entry) if entry.version() > row.version => return Marked::Over,
-                Some(entry) if entry.version() == row.version && entry.is_closed() => return Marked::Over,
+                Some(entry) if entry.is_sealed(row.version) => return Marked::Over,
                 Some(entry) if entry.version() == row.version => entry,
                 // The transaction that wrote the row is about to say what of the older opening goes on with it.
                 Some(entry) if entry.is_in_flux() && !entry.is_placeholder() && !insist => return Marked::Over,
@@ -526,8 +536,6 @@ impl<'m, L: Locks> Registry<'m, L> {
     pub fn flushed(&self, key: &Key, version: i64, activity: Timestamp) -> bool {
         let place = self.table.place(key);
         self.locks.shared(place.partition, || {
-            // From here on the entry can be evicted, and a row that was read before knows less than it did.
-            self.table.bump_generation(place.partition);
             let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) else {
                 return false;
             };

@@ -1,7 +1,7 @@
 //! The registry's hash table: finding, inserting, evicting and removing entries.
 //!
 //! All of it is called under a partition's lock: what writes, under the exclusive one, but for [`Entry::touch`],
-//! [`Entry::mark_if`] and [`Entry::flushed`], which are single atomic steps.
+//! [`Entry::mark_if`] and [`Entry::flushed`], which are atomic steps.
 
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
@@ -157,8 +157,8 @@ impl<'m> Table<'m> {
             .take(CANDIDATES)
             .min_by_key(|entry| entry.word().activity())?;
         hand.store(victim.index + 1, Relaxed);
-        if victim.is_unverified() {
-            // A row that somebody has read to verify it may be older than what it knew.
+        if victim.is_unverified() || victim.has_been_flushed() {
+            // A row that somebody has read may be older than what it knew.
             self.bump_generation(partition);
         }
         self.remove(self.place(&victim.key()), victim);
@@ -248,7 +248,7 @@ impl Entry<'_> {
             .absolute_delay
             .store(micros(row.session.absolute_delay), Relaxed);
         self.slot.version.store(row.version, Relaxed);
-        self.clear(flags::UNVERIFIED | flags::CLOSED);
+        self.clear(flags::UNVERIFIED | flags::CLOSED | flags::FLUSHED);
     }
 
     /// Makes it a copy of a row that was read anew: activity and mark are kept where it is the same opening.
@@ -279,6 +279,11 @@ impl Entry<'_> {
         self.slot.flushed.store(i64::MAX, Relaxed);
         self.slot.version.store(i64::MIN, Relaxed);
         self.set_unverified();
+    }
+
+    /// Makes a placeholder one for an opening of which nothing is known.
+    pub fn hold_place_of(&self, version: i64) {
+        self.slot.version.store(version, Relaxed);
     }
 
     /// Whether it is an entry of no opening yet.
@@ -334,7 +339,13 @@ impl Entry<'_> {
     }
 
     pub fn flushed(&self, activity: Timestamp) {
+        self.slot.flags.fetch_or(flags::FLUSHED, Relaxed);
         self.slot.flushed.fetch_max(activity.micros(), SeqCst);
+    }
+
+    /// Whether the row has been written since it was read for this entry.
+    pub fn has_been_flushed(&self) -> bool {
+        self.flags() & flags::FLUSHED != 0
     }
 
     /// Whether the row knew of the activity in `word`.
@@ -368,6 +379,11 @@ impl Entry<'_> {
 
     pub fn is_closed(&self) -> bool {
         self.flags() & flags::CLOSED != 0
+    }
+
+    /// Whether this opening is known to be over.
+    pub fn is_sealed(&self, version: i64) -> bool {
+        self.is_closed() && self.version() == version
     }
 
     /// Until it becomes another opening's.

@@ -741,3 +741,17 @@ fn the_end_of_a_flush_tells_of_newer_activity() {
     assert!(r.flushed(&key(1), 1, at(10)));
     assert!(!r.flushed(&key(1), 1, at(20)));
 }
+
+/// A flush writes many rows of a partition in no time.
+#[test]
+fn a_flush_of_other_sessions_turns_no_load_away() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    r.check(&key(1), &params(60), Request::Counting, at(10));
+    let Checked::Miss(ticket) = r.check(&key(2), &params(60), Request::Counting, at(10)) else {
+        panic!("it is not there");
+    };
+    assert!(!r.flushed(&key(1), 1, at(10)));
+    assert_eq!(r.load(&key(2), ticket, &row(1, at(0))), Loaded::Ready);
+}
