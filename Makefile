@@ -9,10 +9,11 @@ DESTDIR ?=
 TESTS ?=
 KEEP ?=
 QUICK ?=
+PARTS ?=
 SMOKE ?=
 SERVERS ?=
 SHORT ?=
-export PG PG_CONFIG DESTDIR KEEP QUICK SMOKE SERVERS SHORT
+export PG PG_CONFIG DESTDIR KEEP QUICK PARTS SMOKE SERVERS SHORT
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop test test-all test-pg-upgrade soak fuzz bench build install uninstall deb test-deb test-odoo bench-odoo lint clean

@@ -1,12 +1,14 @@
 //! How it goes with many sessions: time of a check, memory, start-up, flush and purge.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, Shutdown, param};
 
+use crate::launcher::run_time;
 use crate::load::Until;
-use crate::peers::{self, CHECK, FIRST_SID, Isolation, URL};
+use crate::peers::{self, CHECK, FIRST_SID, Isolation, URL, chunks};
 use crate::sample::{Series, median};
 use crate::scale::Scale;
 use crate::wal;
@@ -40,6 +42,8 @@ pub struct Rate {
     pub busy: f64,
     /// Seconds from the first to the last.
     pub total: f64,
+    /// Seconds of processor time of the workers.
+    pub processor: f64,
     /// WAL bytes a row, images of full pages apart.
     pub record_bytes: f64,
     /// Bytes of images of full pages, a row.
@@ -50,6 +54,11 @@ impl Rate {
     /// Rows a second of a worker's time.
     pub fn of_worker(&self) -> f64 {
         self.rows as f64 / self.busy
+    }
+
+    /// Rows a second of a worker's processor time: what is left where others take the processors too.
+    pub fn of_processor(&self) -> f64 {
+        self.rows as f64 / self.processor
     }
 }
 
@@ -161,10 +170,12 @@ fn memory(database: &Database) -> u64 {
 }
 
 fn touch_all(database: &Database, sessions: u64) {
-    database.execute(&format!(
-        "SELECT count(session_timeout.check_session(({FIRST_SID} + n)::text, '{URL}'))
-             FROM generate_series(0, {sessions} - 1) AS n"
-    ));
+    for (first, last) in chunks(sessions) {
+        database.execute(&format!(
+            "SELECT count(session_timeout.check_session(({FIRST_SID} + n)::text, '{URL}'))
+                 FROM generate_series({first}, {last}) AS n"
+        ));
+    }
 }
 
 /// Nanoseconds of a check of sessions in random order, the loop apart.
@@ -210,28 +221,31 @@ fn rate(database: &Database, counter: &str, rows: u64, params: &[(&str, &str)]) 
     client.batch_execute("CHECKPOINT").expect("CHECKPOINT");
     let look = client
         .prepare(&format!(
-            "SELECT {counter}, pid IS NOT NULL FROM session_timeout.stat_worker WHERE datname = current_database()"
+            "SELECT {counter}, pid FROM session_timeout.stat_worker WHERE datname = current_database()"
         ))
         .expect("stat_worker");
     let state = |client: &mut Client| {
         let row = client.query_one(&look, &[]).expect("stat_worker");
-        (row.get::<_, i64>(0) as u64, row.get::<_, bool>(1))
+        (row.get::<_, i64>(0) as u64, row.get::<_, Option<i32>>(1))
     };
     let (before, _) = state(&mut client);
     let from = wal::here(&mut client);
     database.set_params(params);
     let set = Instant::now();
     let (mut begun, mut busy, mut last) = (None, Duration::ZERO, Instant::now());
+    // Of each worker, the last that was seen.
+    let mut run_times = HashMap::new();
     let (done, total) = loop {
         std::thread::sleep(POLL);
-        let (count, is_there) = state(&mut client);
+        let (count, worker) = state(&mut client);
         let now = Instant::now();
-        if is_there {
+        if let Some((pid, run_time)) = worker.and_then(|pid| Some((pid, run_time(pid)?))) {
+            run_times.insert(pid, run_time);
             begun.get_or_insert(last);
             busy += now - last;
         }
         last = now;
-        if count - before >= rows && !is_there {
+        if count - before >= rows && worker.is_none() {
             break (count - before, now - begun.unwrap_or(set));
         }
         assert!(set.elapsed() < DEADLINE, "{counter}: {} of {rows}", count - before);
@@ -242,6 +256,7 @@ fn rate(database: &Database, counter: &str, rows: u64, params: &[(&str, &str)]) 
         rows: done,
         busy: busy.as_secs_f64(),
         total: total.as_secs_f64(),
+        processor: run_times.values().sum::<f64>() / 1000.0,
         record_bytes: written.record_bytes as f64 / done as f64,
         image_bytes: written.image_bytes as f64 / done as f64,
     }

@@ -66,7 +66,11 @@ fn measure(client: &mut Client, databases: usize, window: Duration) -> Row {
     };
     let launcher = pid(client, "session_timeout launcher");
     let postmaster = parent_of(launcher);
-    let before = (run_time(launcher), time_of_children(postmaster), passes(client));
+    let before = (
+        run_time(launcher).expect("the launcher"),
+        time_of_children(postmaster),
+        passes(client),
+    );
     let begun = Instant::now();
     let mut seen = before.2.clone();
     let mut count = 0;
@@ -77,7 +81,7 @@ fn measure(client: &mut Client, databases: usize, window: Duration) -> Row {
         seen = now;
     }
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
-    let after = (run_time(launcher), time_of_children(postmaster));
+    let after = (run_time(launcher).expect("the launcher"), time_of_children(postmaster));
     Row {
         databases,
         launcher: (after.0 - before.0) / minutes,
@@ -93,15 +97,15 @@ fn passes(client: &mut Client) -> Vec<(u32, String)> {
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// Milliseconds that a process has run.
-fn run_time(pid: i32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("schedstat");
+/// Milliseconds that a process has run; `None` where it is gone.
+pub fn run_time(pid: i32) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
     let nanoseconds: f64 = text
         .split(' ')
         .next()
         .and_then(|first| first.parse().ok())
         .expect("a number");
-    nanoseconds / 1e6
+    Some(nanoseconds / 1e6)
 }
 
 fn parent_of(pid: i32) -> i32 {

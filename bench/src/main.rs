@@ -34,7 +34,7 @@ use std::time::Instant;
 use session_timeout_tests::Server;
 
 use results::Results;
-use scale::Scale;
+use scale::{Part, Scale};
 
 fn main() {
     let scale = Scale::from_environment();
@@ -45,56 +45,50 @@ fn main() {
     let begun = Instant::now();
     let say = |what: &str| eprintln!("[{:4.0} s] {what}", begun.elapsed().as_secs_f64());
 
+    let mut results = Results {
+        sessions: scale.sessions,
+        ..Results::default()
+    };
     let server = Server::builder()
         .durable()
         .setting("shared_preload_libraries", "inactive_session_timeout")
         .setting("session_timeout.max_sessions", "250000")
         .setting("session_timeout.naptime", "1")
         .start();
-    let machine = machine(&server, &scale);
+    results.machine = machine(&server, &scale);
     let database = server.database("bench");
-    say(&format!("{} sessions for each peer", scale.sessions));
-    peers::set_up(&database, scale.sessions);
-    let backend = backend::calls(&database, &scale, say);
-    let many = throughput::over_many_sessions(&database, &scale, say);
-    let one = throughput::on_one_session(&database, &scale, say);
-    let request = throughput::in_a_request(&database, &scale, say);
-    let writes = writes::of_a_minute(&database, &scale, say);
-    let smallest_update = growth::smallest_update(&database);
+    results.smallest_update = growth::smallest_update(&database);
+    if scale.wants(Part::Load) {
+        say(&format!("{} sessions for each peer", scale.sessions));
+        peers::set_up(&database, scale.sessions);
+        results.backend = backend::calls(&database, &scale, say);
+        results.many = throughput::over_many_sessions(&database, &scale, say);
+        results.one = throughput::on_one_session(&database, &scale, say);
+        results.request = vec![throughput::in_a_request(&database, &scale, say)];
+        results.writes = writes::of_a_minute(&database, &scale, say);
+    }
     drop(database);
     drop(server);
-    let launcher = launcher::all(&scale, say);
-    let growth = growth::all(&scale, say);
-    let instructions = if scale.instructions {
-        instructions::count(say)
-    } else {
-        None
-    };
+    if scale.wants(Part::Background) {
+        results.launcher = launcher::all(&scale, say);
+    }
+    if scale.wants(Part::Instructions) {
+        results.instructions = instructions::count(say).unwrap_or_default();
+    }
+    if scale.wants(Part::Growth) {
+        results.growth = growth::all(&scale, say);
+    }
+    results.seconds = begun.elapsed().as_secs_f64();
 
-    let results = Results {
-        machine,
-        sessions: scale.sessions,
-        many,
-        one,
-        request,
-        writes,
-        backend,
-        instructions,
-        growth,
-        smallest_update,
-        launcher,
-        seconds: begun.elapsed().as_secs_f64(),
-    };
     let tables = tables::of(&results);
     println!("{tables}");
     let json = serde_json::to_string_pretty(&results.to_json()).expect("numbers and text");
     fs::write(directory.join("results.json"), json + "\n").expect("results.json is written");
     fs::write(directory.join("tables.md"), tables).expect("tables.md is written");
-    picture::draw(&results, &directory.join("performance.svg")).expect("performance.svg is drawn");
-    say(&format!(
-        "done: results.json, tables.md and performance.svg are in {}",
-        directory.display()
-    ));
+    if !results.many.is_empty() {
+        picture::draw(&results, &directory.join("performance.svg")).expect("performance.svg is drawn");
+    }
+    say(&format!("done: the results are in {}", directory.display()));
 }
 
 fn machine(server: &Server, scale: &Scale) -> Vec<(&'static str, String)> {

@@ -194,12 +194,14 @@ pub fn fill(database: &Database, sessions: u64, prefix: &str) {
          ALTER TABLE session_timeout.session DROP CONSTRAINT session_pkey;
          COMMIT",
     );
-    database.execute(&format!(
-        "INSERT INTO session_timeout.session (digest, user_name, opened_at, last_activity, version)
-             SELECT sha256(convert_to('{prefix}' || ({FIRST_SID} + n), 'UTF8')), 'user ' || n / 50,
-                    now() - interval '10 days' * (1 + n % 2), now(), n + 1
-             FROM generate_series(0, {sessions} - 1) AS n"
-    ));
+    for (first, last) in chunks(sessions) {
+        database.execute(&format!(
+            "INSERT INTO session_timeout.session (digest, user_name, opened_at, last_activity, version)
+                 SELECT sha256(convert_to('{prefix}' || ({FIRST_SID} + n), 'UTF8')), 'user ' || n / 50,
+                        now() - interval '10 days' * (1 + n % 2), now(), n + 1
+                 FROM generate_series({first}, {last}) AS n"
+        ));
+    }
     database.execute(&format!(
         "BEGIN;
          SET LOCAL maintenance_work_mem = '512MB';
@@ -208,4 +210,12 @@ pub fn fill(database: &Database, sessions: u64, prefix: &str) {
          SELECT setval('session_timeout.session_version_seq', {sessions} + 1);
          COMMIT"
     ));
+}
+
+/// Ranges of sessions, the last included, each for a statement that does not take too long.
+pub fn chunks(sessions: u64) -> impl Iterator<Item = (u64, u64)> {
+    const MOST: u64 = 500_000;
+    (0..sessions)
+        .step_by(MOST as usize)
+        .map(move |first| (first, (first + MOST).min(sessions) - 1))
 }

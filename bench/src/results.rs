@@ -6,7 +6,8 @@ use crate::peers::{CHECK, LIMIT, MINUTE, Peer, SESSION_DB, UNLOGGED, UPDATE};
 use crate::throughput::Setting;
 use crate::{backend, growth, instructions, launcher, writes};
 
-/// All figures of a run.
+/// All figures of a run; empty, what was left out.
+#[derive(Default)]
 pub struct Results {
     /// What was measured on.
     pub machine: Vec<(&'static str, String)>,
@@ -17,13 +18,13 @@ pub struct Results {
     /// On one session.
     pub one: Vec<Setting>,
     /// As part of a request.
-    pub request: Setting,
+    pub request: Vec<Setting>,
     /// What is written.
     pub writes: Vec<writes::Row>,
     /// Inside the backend.
     pub backend: Vec<backend::Row>,
     /// Instructions.
-    pub instructions: Option<Vec<instructions::Row>>,
+    pub instructions: Vec<instructions::Row>,
     /// Many sessions.
     pub growth: Vec<growth::Row>,
     /// WAL bytes of the smallest update.
@@ -152,7 +153,7 @@ impl Results {
         let rate = |rate: &Option<growth::Rate>| {
             rate.map(|rate| {
                 json!({
-                    "rows": rate.rows, "rows_per_second_of_worker": rate.of_worker(), "busy_s": rate.busy,
+                    "rows": rate.rows, "rows_per_second_of_worker": rate.of_worker(), "rows_per_second_of_processor": rate.of_processor(), "busy_s": rate.busy,
                     "total_s": rate.total, "wal_record_bytes": rate.record_bytes, "wal_image_bytes": rate.image_bytes,
                 })
             })
@@ -163,7 +164,7 @@ impl Results {
             "sessions": self.sessions,
             "over_many_sessions": self.many.iter().map(setting).collect::<Vec<_>>(),
             "on_one_session": self.one.iter().map(setting).collect::<Vec<_>>(),
-            "request": setting(&self.request),
+            "request": self.request.iter().map(setting).collect::<Vec<_>>(),
             "writes_per_request": self.writes.iter().map(|row| json!({
                 "peer": row.peer.name, "wal_record_bytes": row.record_bytes, "wal_image_bytes": row.image_bytes,
                 "dead_versions": row.dead_versions, "wal_syncs": row.syncs,
@@ -171,9 +172,9 @@ impl Results {
             "in_the_backend": self.backend.iter().map(|row| json!({
                 "call": row.name, "title": row.title, "ns": row.median(), "rounds": row.nanoseconds,
             })).collect::<Vec<_>>(),
-            "instructions": self.instructions.as_ref().map(|rows| rows.iter().map(|row| json!({
+            "instructions": self.instructions.iter().map(|row| json!({
                 "call": row.title, "without_hash": row.without_hash, "hash": row.hash,
-            })).collect::<Vec<_>>()),
+            })).collect::<Vec<_>>(),
             "growth": self.growth.iter().map(|row| json!({
                 "sessions": row.sessions, "start_ms": row.start, "memory_bytes": row.memory,
                 "check": row.check.to_json(), "call_ns": row.call, "flush": rate(&row.flush),

@@ -29,21 +29,60 @@ pub struct Scale {
     pub databases: &'static [usize],
     /// Seconds during which these do nothing, and how often a purge is looked for in them.
     pub idle: u64,
-    /// Whether instructions are counted.
-    pub instructions: bool,
+    /// What is measured.
+    pub parts: Vec<Part>,
+}
+
+/// A part of what can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Requests, what they write, and calls inside the backend.
+    Load,
+    /// The launcher and workers of idle databases.
+    Background,
+    /// Instructions a call.
+    Instructions,
+    /// Many sessions, flush and purge.
+    Growth,
+}
+
+impl Part {
+    const ALL: [(&'static str, Self); 4] = [
+        ("load", Self::Load),
+        ("background", Self::Background),
+        ("instructions", Self::Instructions),
+        ("growth", Self::Growth),
+    ];
+
+    fn named(name: &str) -> Self {
+        match Self::ALL.iter().find(|(known, _)| *known == name) {
+            Some((_, part)) => *part,
+            None => panic!("PARTS: \"{name}\" is none of load, background, instructions, growth"),
+        }
+    }
 }
 
 impl Scale {
-    /// As `SMOKE=1` and `QUICK=1` in the environment say.
+    /// As `SMOKE=1`, `QUICK=1` and `PARTS=load,growth,…` in the environment say.
     pub fn from_environment() -> Self {
         let is_set = |name| env::var(name).is_ok_and(|value| !value.is_empty() && value != "0");
-        if is_set("SMOKE") {
+        let mut scale = if is_set("SMOKE") {
             Self::smoke()
         } else if is_set("QUICK") {
             Self::quick()
         } else {
             Self::full()
+        };
+        let named = env::var("PARTS").unwrap_or_default();
+        if !named.is_empty() {
+            scale.parts = named.split(',').map(Part::named).collect();
         }
+        scale
+    }
+
+    /// Whether a part is measured.
+    pub fn wants(&self, part: Part) -> bool {
+        self.parts.contains(&part)
     }
 
     fn full() -> Self {
@@ -51,7 +90,7 @@ impl Scale {
             name: "full",
             sessions: 100_000,
             clients: &[1, 4, 16, 64],
-            rounds: 5,
+            rounds: 3,
             seconds: 1,
             hot_clients: 8,
             minute: (10_000, 10),
@@ -60,7 +99,7 @@ impl Scale {
             maintenance_from: 100_000,
             databases: &[1, 10, 100],
             idle: 20,
-            instructions: true,
+            parts: Part::ALL.iter().map(|(_, part)| *part).collect(),
         }
     }
 
@@ -74,7 +113,7 @@ impl Scale {
             growth: &[1_000, 100_000],
             databases: &[1, 10],
             idle: 10,
-            instructions: false,
+            parts: vec![Part::Load, Part::Background, Part::Growth],
             ..Self::full()
         }
     }

@@ -18,17 +18,17 @@ pub fn of(results: &Results) -> String {
         .iter()
         .map(|(name, value)| [(*name).to_owned(), value.clone()]);
     add("Measured on", table(&["what", ""], machine));
-    add(
-        &format!(
-            "Requests a second over {} sessions, and their ratio to the limit",
-            results.sessions
-        ),
-        rates(results),
-    );
-    add(
-        "Latencies of these, microseconds: p50 / p99 / p99.9",
-        latencies(results),
-    );
+    if !results.many.is_empty() {
+        let sessions = whole(results.sessions as f64);
+        add(
+            &format!("Requests a second over {sessions} sessions, and their ratio to the limit"),
+            rates(results),
+        );
+        add(
+            "Latencies of these, microseconds: p50 / p99 / p99.9",
+            latencies(results),
+        );
+    }
     for setting in &results.one {
         let title = format!(
             "{} clients on one session, {}",
@@ -37,10 +37,17 @@ pub fn of(results: &Results) -> String {
         );
         add(&title, one(setting));
     }
-    add("A request's transaction", request(&results.request));
-    add("Written for each request, the worker's share included", writes(results));
-    add("Inside the backend: nanoseconds a call", backend(results));
-    if let Some(rows) = &results.instructions {
+    for setting in &results.request {
+        add("A request's transaction", request(setting));
+    }
+    if !results.writes.is_empty() {
+        add("Written for each request, the worker's share included", writes(results));
+    }
+    if !results.backend.is_empty() {
+        add("Inside the backend: nanoseconds a call", backend(results));
+    }
+    if !results.instructions.is_empty() {
+        let rows = &results.instructions;
         let rows = rows
             .iter()
             .map(|row| [row.title.to_owned(), whole(row.without_hash), whole(row.hash)]);
@@ -49,12 +56,14 @@ pub fn of(results: &Results) -> String {
             table(&["call", "but for the hash", "hash, without instructions for it"], rows),
         );
     }
-    add("Growth", growth(results));
-    add("Flush and purge", maintenance(results));
-    add(
-        "Background, all databases idle: milliseconds of processor time a minute",
-        background(results),
-    );
+    if !results.growth.is_empty() {
+        add("Growth", growth(results));
+        add("Flush and purge", maintenance(results));
+    }
+    if !results.launcher.is_empty() {
+        let title = "Background, all databases idle: milliseconds of processor time a minute";
+        add(title, background(results));
+    }
     add("Targets", targets(results));
     text
 }
@@ -205,6 +214,7 @@ fn maintenance(results: &Results) -> String {
                 what.to_owned(),
                 whole(rate.rows as f64),
                 whole(rate.of_worker()),
+                whole(rate.of_processor()),
                 whole(rate.rows as f64 / rate.total),
                 format!("{:.0}", rate.record_bytes),
                 format!("{:.0}", rate.image_bytes),
@@ -219,6 +229,7 @@ fn maintenance(results: &Results) -> String {
         String::new(),
         String::new(),
         String::new(),
+        String::new(),
         format!("{:.0}", results.smallest_update),
         String::new(),
     ]);
@@ -226,6 +237,7 @@ fn maintenance(results: &Results) -> String {
         "what",
         "rows",
         "a second of a worker",
+        "a second of its processor time",
         "a second, its pauses too",
         "WAL bytes a row",
         "and of page images",
