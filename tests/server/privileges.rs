@@ -620,6 +620,12 @@ fn the_trigger_functions_run_on_no_foreign_table() {
     let mut client = database.connect();
     let columns = "(digest bytea, user_name text, opened_at timestamptz, last_activity timestamptz, \
                    idle_delay interval, absolute_delay interval, version bigint)";
+    let available = "SELECT count(*) FROM pg_available_extensions WHERE name = 'postgres_fdw'";
+    if client.value::<i64>(available, &[]) == 0 {
+        // Debian's packages have it; a PostgreSQL built without its contrib modules does not.
+        eprintln!("not tested: there is no postgres_fdw");
+        return;
+    }
     client.run("CREATE EXTENSION postgres_fdw");
     let socket: String = client.value("SELECT current_setting('unix_socket_directories')", &[]);
     client.run(&format!(
