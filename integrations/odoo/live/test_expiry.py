@@ -81,6 +81,15 @@ class Expiry(LiveCase):
         eventually(lambda: not anna.is_logged_in(), 15)
         self.assertEqual(self.database.events(anna.identifier), ["idle_expired"])
 
+    def test_what_the_web_client_asks_for_unattended_keeps_nothing_alive(self):
+        anna = Browser(self.odoo, "anna")
+        before = self.database.last_activity(anna.identifier)
+        self.assertIn("result", anna.call("/bus/has_missed_notifications", last_notification_id=1))
+        self.assertEqual(self.database.last_activity(anna.identifier), before)
+        self.database.idle(7300)
+        self.assert_expired(anna.call("/bus/has_missed_notifications", last_notification_id=1))
+        self.assertEqual(anna.files(), [])
+
     def test_asking_how_long_is_left_keeps_nothing_alive(self):
         anna = Browser(self.odoo, "anna")
         self.database.set_param("delay", "2")

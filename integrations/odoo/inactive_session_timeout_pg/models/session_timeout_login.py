@@ -25,10 +25,14 @@ from .ir_config_parameter import FOLLOW
 
 _logger = logging.getLogger(__name__)
 
+# Requests that the web client makes though nobody is there, whatever the ignored URLs say: whenever a websocket is
+# connected anew, which Odoo's server brings about every 60 to 90 minutes.
+UNATTENDED = {"/bus/has_missed_notifications"}
+
 # What is asked on each request. The second column: what this server has seen of the session does not reach the others
 # (a replica, or a read-only transaction where the library is not preloaded).
 CHECK = """
-    SELECT session_timeout.check_session(%s, %s),
+    SELECT session_timeout.check_session(%(identifier)s, %(path)s),
            pg_catalog.pg_is_in_recovery()
            OR pg_catalog.current_setting('session_timeout.max_sessions', true) IS NULL
 """
@@ -38,8 +42,10 @@ CHECK_STRICTLY = """
     SELECT v.valid AND coalesce(v.expires_in >= '0'::pg_catalog.interval, true),
            pg_catalog.pg_is_in_recovery()
            OR pg_catalog.current_setting('session_timeout.max_sessions', true) IS NULL
-    FROM session_timeout.session_verdict(%s, %s) AS v
+    FROM session_timeout.session_verdict(%(identifier)s, %(path)s) AS v
 """
+# The same for what is no activity: there is nothing for the others to know.
+LOOK = "SELECT v.valid, false FROM session_timeout.peek_session(%(identifier)s) AS v"
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 # Files of a session that has ended may be written once more by a request that was under way then.
 FORGET_AFTER = timedelta(days=1)
@@ -69,9 +75,12 @@ class SessionTimeoutLogin(models.Model):
     def _is_open(self, session, path, strictly=False):
         """Check a logged-in session: one statement in the request's own cursor. False: it has been logged out."""
         identifier = identifier_of(session)
-        statement = CHECK_STRICTLY if strictly else CHECK
+        if path in UNATTENDED:
+            statement = LOOK
+        else:
+            statement = CHECK_STRICTLY if strictly else CHECK
         cr = self.env.cr
-        cr.execute(statement, (identifier, path))
+        cr.execute(statement, {"identifier": identifier, "path": path})
         is_open, kept_here = cr.fetchone()
         if is_open:
             if cr.readonly and kept_here:
@@ -91,12 +100,12 @@ class SessionTimeoutLogin(models.Model):
         identifier = identifier_of(session)
         try:
             with self._own_cursor() as cr:
-                cr.execute(statement, (identifier, path))
+                cr.execute(statement, {"identifier": identifier, "path": path})
                 return cr.fetchone()[0] or self._adopt(cr, identifier, session.uid)
         except psycopg2.errors.SerializationFailure:
             # A parallel request of the same session has adopted it.
             with self._own_cursor() as cr:
-                cr.execute(statement, (identifier, path))
+                cr.execute(statement, {"identifier": identifier, "path": path})
                 return cr.fetchone()[0]
 
     @api.model
