@@ -142,7 +142,8 @@ fn parallel_requests_of_one_session_never_fail_in_any_isolation_level() {
             let end = Instant::now() + Duration::from_millis(600);
             let mut failures = Vec::new();
             let mut checks = 0;
-            while Instant::now() < end {
+            // On a busy machine for longer, until there are as many as make parallel requests.
+            while Instant::now() < end || checks < 20 && failures.is_empty() {
                 begin(client, level);
                 let check = client.query_one("SELECT session_timeout.check_session('sid')", &[]);
                 match outcome(check).map(|row| row.get::<_, bool>(0)) {
@@ -151,7 +152,6 @@ fn parallel_requests_of_one_session_never_fail_in_any_isolation_level() {
                 }
                 failures.extend(outcome(client.batch_execute("COMMIT")).err());
             }
-            assert!(checks > 20, "{checks} checks are no parallel requests");
             failures
         });
         assert_eq!(ends.concat(), [] as [String; 0], "{level}");
