@@ -86,8 +86,8 @@ pub fn calls(database: &Database, scale: &Scale, say: impl Fn(&str)) -> Vec<Row>
         let mut alone = 0.0;
         for row in &mut rows {
             let sql = format!(
-                "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) SELECT count({}) FROM call",
-                row.expression
+                "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) SELECT count({}) FROM (SELECT * FROM call LIMIT {}) AS call",
+                row.expression, row.calls
             );
             let plan: serde_json::Value = client.query_one(&sql, &[]).expect("a plan").get(0);
             let milliseconds = plan[0]["Execution Time"].as_f64().expect("a time");
