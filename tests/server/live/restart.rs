@@ -12,6 +12,7 @@ use super::cluster::{
     Book, Life, Load, SOON, ago, assert_kept, assert_no_process_broke, assert_settles, check_many, connect_again, live,
     open_many, processes, signal, size,
 };
+use super::support::is_resting;
 use crate::support::SessionCalls;
 
 /// Restarts under load; what was acknowledged `loss` seconds before, or earlier, is there.
@@ -152,6 +153,8 @@ impl Stopped {
         let database = server.database("snapshot");
         let name = database.name().to_owned();
         let mut client = database.connect();
+        // It flushes. A worker that is stopped between its commit and what it tells the registry leaves both written.
+        eventually("the worker's first pass", SOON, || is_resting(&database));
         open_many(&mut client, "sid", 500);
         // Open, so that the server has something to keep; and one closed, which is not to come back.
         assert!(client.check("sid-1") && client.close_sid("sid-1"));
