@@ -1,6 +1,6 @@
 # inactive_session_timeout. Every target installs what it lacks (Debian's packages, by apt) and says what it does.
 #
-#   PG=17                            another major version of PostgreSQL (14 to 18; 17-assert: one with asserts)
+#   PG=17                            another major version of PostgreSQL (15 to 18; 17-assert: with asserts; 14: untested)
 #   PG_CONFIG=/path/to/pg_config     a PostgreSQL of your own
 
 PG ?=
