@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the Odoo addon's tests on a real Odoo 19, on throwaway PostgreSQL servers: those that run inside Odoo (Python,
-# HTTP, browser tours), and those that watch one from outside (installing, parallel requests, websockets, a replica).
+# HTTP, browser tours), with Odoo's own tests of HTTP, and those that watch one from outside (installing, parallel
+# requests, websockets, a replica).
 #
 # test-odoo.sh bench      measures parallel requests instead (ROUNDS=60)
 # test-odoo.sh [NAME]     of the latter only those whose name contains NAME, and the former only if NAME is `addon`;
@@ -56,15 +57,15 @@ if [ "$only" = bench ]; then
 fi
 
 if [ -z "$only" ] || [ "$only" = addon ]; then
-    say "Installing the addon and running its tests in Odoo"
+    say "Installing the addon and running its tests, and Odoo's own of HTTP, in Odoo"
     "$bindir/createdb" -h "$directory/pg" -U odoo -T base addon
     mkdir -p "$ODOO_DATA/filestore" && cp -a "$ODOO_DATA/filestore/base" "$ODOO_DATA/filestore/addon"
     run "$directory/install.log" -d addon -i inactive_session_timeout_pg --stop-after-init ||
         die "Odoo failed:" "$(shown "$directory/install.log")"
     started=$SECONDS
     # -u: the tests of a module that is installed already run only with it.
-    if ! run "$directory/addon.log" -d addon -u inactive_session_timeout_pg --test-enable --http-port 0 \
-        --test-tags /inactive_session_timeout_pg --stop-after-init; then
+    if ! run "$directory/addon.log" -d addon -u inactive_session_timeout_pg,test_http --test-enable --http-port 0 \
+        --test-tags /inactive_session_timeout_pg,/test_http --stop-after-init; then
         shown "$directory/addon.log"
         failed+=("tests in Odoo")
     fi

@@ -25,4 +25,4 @@ class SessionTimeoutCase(TransactionCase):
         return valid
 
 
-__all__ = ["HttpCase", "SessionTimeoutCase", "new_test_user"]
+__all__ = ["STORED_SESSION_BYTES", "HttpCase", "SessionTimeoutCase", "new_test_user"]
