@@ -105,7 +105,7 @@ install_without_starting() {
 }
 
 install() {
-    local packages=("$@") package
+    local packages=("$@") package found
     command -v apt-get >/dev/null || die "missing: ${packages[*]} (Debian's names)" \
         "There is no apt-get here: install them, or point PG_CONFIG at a PostgreSQL with server headers."
     if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
@@ -115,8 +115,9 @@ install() {
     as_root apt-get update -q
     for package in "${packages[@]}"; do
         if ! apt-cache show "$package" >/dev/null 2>&1; then
-            die "apt knows no package $package" \
-                "Add PostgreSQL's own repository (https://apt.postgresql.org), or choose another with PG=15 or PG_CONFIG=…"
+            found=$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | cut -d / -f 5 | xargs) || true
+            die "apt knows no package $package" ${found:+"Installed is PostgreSQL ${found// /, }: for it, make … PG=${found##* }"} \
+                "Add PostgreSQL's own repository (https://apt.postgresql.org), or choose another with PG=… or PG_CONFIG=…"
         fi
     done
     for package in "${packages[@]}"; do
