@@ -49,8 +49,6 @@ def pre_init_hook(env):
     if not cr.fetchone():
         create_extension(env)
         env["ir.config_parameter"].sudo().set_param(CREATED, "True")
-    cr.execute("SELECT current_user")
-    [role] = cr.fetchone()
     cr.execute(
         """
         SELECT has_schema_privilege('session_timeout', 'USAGE')
@@ -72,9 +70,14 @@ def pre_init_hook(env):
                 "the database can: let a database administrator run\n\nALTER DATABASE \"%(database)s\" OWNER TO \"%(role)s\";",
                 extension=EXTENSION,
                 database=cr.dbname,
-                role=role,
+                role=current_role(env),
             )
         )
+
+
+def current_role(env):
+    env.cr.execute("SELECT current_user")
+    return env.cr.fetchone()[0]
 
 
 def create_extension(env):
@@ -96,8 +99,11 @@ def create_extension(env):
         raise UserError(
             env._(
                 "Odoo's role may not create the PostgreSQL extension %(extension)s, as it does not own this database. Let "
-                "a database administrator run in it:\n\nCREATE EXTENSION %(extension)s;\n\nThen install this app again.",
+                "a database administrator run\n\nALTER DATABASE \"%(database)s\" OWNER TO \"%(role)s\";\n\n"
+                "Then install this app again.",
                 extension=EXTENSION,
+                database=env.cr.dbname,
+                role=current_role(env),
             )
         ) from error
 

@@ -134,9 +134,20 @@ class Install(unittest.TestCase):
         MAIN.query("GRANT ALL ON SCHEMA public TO odoo", database=database.name, user="postgres")
         self.addCleanup(MAIN.query, 'ALTER DATABASE "inst_no_rights" OWNER TO odoo; DROP ROLE somebody',
                         database="base", user="postgres")
-        self.assertIn("CREATE EXTENSION inactive_session_timeout;", database.odoo("-i", ADDON, fails=True))
-        MAIN.query("CREATE EXTENSION inactive_session_timeout", database=database.name, user="postgres")
-        self.assertIn('ALTER DATABASE "inst_no_rights" OWNER TO "odoo";', database.odoo("-i", ADDON, fails=True))
+        command = 'ALTER DATABASE "inst_no_rights" OWNER TO "odoo";'
+        log = database.odoo("-i", ADDON, fails=True)
+        self.assertIn("may not create the PostgreSQL extension", log)
+        self.assertIn(command, log)
+        with self.subTest("with the extension there already"):
+            MAIN.query("CREATE EXTENSION inactive_session_timeout", database=database.name, user="postgres")
+            log = database.odoo("-i", ADDON, fails=True)
+            self.assertIn("may not use it", log)
+            self.assertIn(command, log)
+            MAIN.query("DROP EXTENSION inactive_session_timeout", database=database.name, user="postgres")
+        with self.subTest("that command is all there is to do"):
+            MAIN.query(command, database="postgres", user="postgres")
+            database.odoo("-i", ADDON)
+            self.assertEqual(values(database)[DELAY], "7200")
 
     def test_without_preload_it_works_and_settings_say_what_is_missing(self):
         cluster = Cluster.create("no-preload")
