@@ -27,6 +27,13 @@ class TestPictures(CountdownCase):
     def size(self, tab, width, height):
         tab.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
+    def assert_nothing_is_cut_off(self, tab, within):
+        cut_off = tab.evaluate(
+            f"[...document.querySelectorAll('{within} *')].filter((element) => element.scrollWidth > element.clientWidth + 1"
+            " && getComputedStyle(element).overflowX !== 'visible').map((element) => element.value || element.innerText)"
+        )
+        self.assertEqual(cut_off, [])
+
     def take(self, tab, name):
         tab.wait_while(".o_loading_indicator")
         tab.wait_until("document.fonts.ready.then(() => true)")
@@ -74,6 +81,7 @@ class TestPictures(CountdownCase):
             "document.querySelector('[name=session_timeout_delay]').closest('.o_settings_container')"
             ".previousElementSibling.scrollIntoView()"
         )
+        self.assert_nothing_is_cut_off(tab, ".o_setting_box")
         self.take(tab, "settings")
 
     def test_sessions(self):
@@ -82,4 +90,5 @@ class TestPictures(CountdownCase):
         tab = self.log_in("/odoo/sessions")
         self.size(tab, 1280, 360)
         tab.wait_for(".o_list_view .o_data_row")
+        self.assert_nothing_is_cut_off(tab, ".o_list_view table")
         self.take(tab, "sessions")
