@@ -3,7 +3,7 @@
 //! | step | finds its sessions | transaction | tells the registry, after the commit |
 //! | --- | --- | --- | --- |
 //! | expire | marks in the registry | up to [`BATCH`] rows deleted, with events and notices | `ended` |
-//! | flush | unflushed activity in the registry | up to [`BATCH`] rows updated | `flushed`, or `ended` where the row is gone |
+//! | flush | unflushed activity in the registry | up to [`BATCH`] rows updated, those without room on their page in further ones | `flushed`, or `ended` where the row is gone |
 //! | purge | [`PAGES`] pages of the heap | the rows that are past a limit, once marked: deleted, as above | `ended` |
 //! | retention | the oldest events | up to [`BATCH`] rows deleted | |
 //!
@@ -29,7 +29,7 @@ use super::PASS;
 use crate::catalog::{self, Objects};
 use crate::ending::{self, Batch};
 use crate::error::Error;
-use crate::session::flush::Flusher;
+use crate::session::flush::{Flushed, Flusher, Placement};
 use crate::session::{Known, Left, lock_opening, row_of};
 use crate::shared::Shared;
 use crate::shared::database::{Database, Presence};
@@ -246,40 +246,52 @@ impl Pass {
     }
 
     fn flush(&self) -> Result<bool, Error> {
+        let mut placement = Placement::SamePage;
         self.batches(Wanted::Dirty, &self.database.flush_from, |batch| {
-            let mut gone: Vec<(Digest, i64)> = Vec::new();
-            let mut written: Vec<Seen> = Vec::with_capacity(batch.len());
-            in_transaction(Some(self.owner), || {
-                let Some(writer) = Writer::try_open(self.objects.session) else {
-                    self.was_refused.set(true);
-                    return Ok(());
-                };
-                let mut flusher = Flusher::new(writer);
-                for seen in batch {
-                    match flusher.write(seen)?.0 {
-                        Left::Nothing => written.push(*seen),
-                        Left::NoRow => gone.push((seen.digest, seen.version)),
-                        Left::ForNextTime => {}
-                    }
+            let mut rest = self.flush_in_transaction(batch, placement)?;
+            while !rest.is_empty() {
+                let crowded = self.flush_in_transaction(&rest, placement)?;
+                if crowded.len() == rest.len() {
+                    // Somebody's snapshot still needs what was replaced, and will need it for the rest of this pass too.
+                    placement = Placement::AnyPage;
                 }
-                Ok(())
-            })?;
-            for seen in &written {
-                if self
-                    .shared
-                    .registry
-                    .flushed(&self.key(&seen.digest), seen.version, seen.activity)
-                {
-                    self.database.set_dirty();
-                }
+                rest = crowded;
             }
-            self.forget(&gone);
-            if written.len() + gone.len() < batch.len() {
-                self.database.set_dirty();
-            }
-            self.database.flushed.fetch_add(written.len() as u64, Relaxed);
             Ok(())
         })
+    }
+
+    /// Flushes these, and answers which are left for want of room on their page.
+    fn flush_in_transaction(&self, batch: &[Seen], placement: Placement) -> Result<Vec<Seen>, Error> {
+        let mut written: Vec<Seen> = Vec::with_capacity(batch.len());
+        let (mut gone, mut crowded, mut is_left) = (Vec::new(), Vec::new(), false);
+        in_transaction(Some(self.owner), || {
+            let Some(writer) = Writer::try_open(self.objects.session) else {
+                self.was_refused.set(true);
+                is_left = true;
+                return Ok(());
+            };
+            let mut flusher = Flusher::new(writer);
+            for seen in batch {
+                match flusher.write(seen, placement)? {
+                    Flushed::Written | Flushed::Known => written.push(*seen),
+                    Flushed::Gone => gone.push((seen.digest, seen.version)),
+                    Flushed::Busy => is_left = true,
+                    Flushed::Crowded => crowded.push(*seen),
+                }
+            }
+            Ok(())
+        })?;
+        for seen in &written {
+            let key = self.key(&seen.digest);
+            is_left |= self.shared.registry.flushed(&key, seen.version, seen.activity);
+        }
+        self.forget(&gone);
+        if is_left {
+            self.database.set_dirty();
+        }
+        self.database.flushed.fetch_add(written.len() as u64, Relaxed);
+        Ok(crowded)
     }
 
     /// Goes on with the purge where the last pass left it: whether it came to the end of the table.

@@ -12,6 +12,31 @@ use crate::store::write::{Purpose, Writer, Written};
 use crate::store::{self, Scratch};
 use crate::transaction::key_of;
 
+/// What became of one session's activity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// It was written.
+    Written,
+    /// The row knows as much already.
+    Known,
+    /// There is no row of this opening.
+    Gone,
+    /// The row is another's for now.
+    Busy,
+    /// The row's page has no room: see [`Placement::SamePage`].
+    Crowded,
+}
+
+/// Where new versions of rows may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Next to the old one, so that no index entry is made (a HOT update). A page without room is left for another
+    /// transaction, which can prune away what this one replaced.
+    SamePage,
+    /// To another page where there is no room.
+    AnyPage,
+}
+
 /// Writes activity to rows, those of one transaction.
 pub struct Flusher {
     // In the order in which they are to be dropped.
@@ -31,23 +56,26 @@ impl Flusher {
         }
     }
 
-    /// Writes the activity of one opening of a session to its row, unless that knows as much, waiting for nobody: what is
-    /// left to do, and whether the row was written. The row's version stays, so that the registry's entry counts as before.
-    pub fn write(&mut self, seen: &Seen) -> Result<(Left, bool), Error> {
+    /// Writes the activity of one opening of a session to its row, unless that knows as much, waiting for nobody. The row's
+    /// version stays, so that the registry's entry counts as before.
+    pub fn write(&mut self, seen: &Seen, placement: Placement) -> Result<Flushed, Error> {
         let Self {
             finder,
             writer,
             scratch,
         } = self;
         // Not in the scratch context: what a scan allocates on its way is to last as long as the scan.
-        let Some(row) = finder.find(&seen.digest) else {
-            return Ok((Left::NoRow, false));
+        let Some((row, has_room)) = finder.find_to_update(&seen.digest) else {
+            return Ok(Flushed::Gone);
         };
         if version_of(&row) != seen.version {
-            return Ok((Left::NoRow, false));
+            return Ok(Flushed::Gone);
         }
         if row.session().last_activity >= seen.activity {
-            return Ok((Left::Nothing, false));
+            return Ok(Flushed::Known);
+        }
+        if !has_room && placement == Placement::SamePage {
+            return Ok(Flushed::Crowded);
         }
         let touched = timestamp_datum(seen.activity);
         scratch.run(|| {
@@ -55,7 +83,7 @@ impl Flusher {
                 *slot_of(values, column::LAST_ACTIVITY) = Some(touched);
             });
             match written {
-                Written::Yes => Ok((Left::Nothing, true)),
+                Written::Yes => Ok(Flushed::Written),
                 Written::No => write_locked(writer, seen),
             }
         })
@@ -63,18 +91,19 @@ impl Flusher {
 }
 
 /// The way for a row that another transaction has changed, or that it has locked in a way that may do no harm.
-fn write_locked(writer: &mut Writer, seen: &Seen) -> Result<(Left, bool), Error> {
+fn write_locked(writer: &mut Writer, seen: &Seen) -> Result<Flushed, Error> {
     let row = match lock_opening(writer, &seen.digest, seen.version, Purpose::Update)? {
         Ok(row) => row,
-        Err(left) => return Ok((left, false)),
+        Err(Left::ForNextTime) => return Ok(Flushed::Busy),
+        Err(Left::NoRow | Left::Nothing) => return Ok(Flushed::Gone),
     };
-    let is_news = row.session().last_activity < seen.activity;
-    if is_news {
-        writer.update(&row, |values| {
-            *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(seen.activity));
-        })?;
+    if row.session().last_activity >= seen.activity {
+        return Ok(Flushed::Known);
     }
-    Ok((Left::Nothing, is_news))
+    writer.update(&row, |values| {
+        *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(seen.activity));
+    })?;
+    Ok(Flushed::Written)
 }
 
 /// The flush by hand, in the caller's transaction: how many rows were written. As that may be rolled back, the registry is
@@ -96,8 +125,7 @@ pub fn flush() -> Result<usize, Error> {
         }
         let mut flusher = Flusher::new(Writer::open(objects.session)?);
         for seen in &dirty {
-            let (_, is_news) = flusher.write(seen)?;
-            written += usize::from(is_news);
+            written += usize::from(flusher.write(seen, Placement::AnyPage)? == Flushed::Written);
         }
     }
     store::make_visible();

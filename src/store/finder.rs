@@ -9,7 +9,7 @@ use std::thread::panicking;
 use pgrx::pg_sys;
 use session_timeout_core::digest::Digest;
 
-use super::scan::{Version, rows_by_key};
+use super::scan::{self, Version, rows_by_key};
 use super::session_row::{column, digest_datum};
 use super::table::{Latest, Slot, Table};
 
@@ -39,27 +39,44 @@ impl Finder {
     }
 
     /// The newest version of a session's row; `None` where there was no such row at that moment. Valid until the next
-    /// call.
+    /// call. Prunes no page.
     pub fn find(&mut self, digest: &Digest) -> Option<Version> {
-        let Self {
-            slot,
-            index: Some(index),
-            snapshot,
-            table,
-        } = self
-        else {
+        let Some(index) = self.index.as_mut() else {
             return self.find_without_index(digest);
         };
         index.look_for(digest);
-        while index.next_into(slot) {
-            // SAFETY: the slot holds a version of a row of the table, until the next call.
+        while let Some(place) = index.next_place() {
+            // SAFETY: the table is a heap, as its index is open, and the slot is of its kind; it holds the version until the
+            // next call.
             unsafe {
-                if pg_sys::table_tuple_satisfies_snapshot(table.relation(), slot.as_ptr(), snapshot.as_ptr()) {
-                    return Some(Version::in_slot(slot.as_ptr()));
+                if scan::fetch_visible(&self.table, &self.snapshot, place, &self.slot) {
+                    return Some(Version::in_slot(self.slot.as_ptr()));
                 }
             }
         }
         None
+    }
+
+    /// As [`Self::find`], for a version that is to be replaced by one as long, and whether its page has room for that, so
+    /// that the update is HOT. Where it has none, the page is pruned first: PostgreSQL's own look-ups prune as soon as a
+    /// page's reserve is touched, which in a flush writes a record of 60 bytes for nearly every row.
+    pub fn find_to_update(&mut self, digest: &Digest) -> Option<(Version, bool)> {
+        let place = self.find(digest)?.tid();
+        let slot = self.slot.as_ptr();
+        // SAFETY: the slot holds a version, of a heap and with its page pinned where it is asked for that. A page is pruned
+        // only where nobody else pins it, so that the slot lets go of it before; what the snapshot sees stays at its place.
+        unsafe {
+            if !self.table.is_heap() || has_room_to_update(slot) {
+                return Some((Version::in_slot(slot), true));
+            }
+            pg_sys::ExecClearTuple(slot);
+            let page = pgrx::itemptr::item_pointer_get_block_number(&place);
+            let buffer = pg_sys::ReadBuffer(self.table.relation(), page);
+            pg_sys::heap_page_prune_opt(self.table.relation(), buffer);
+            pg_sys::ReleaseBuffer(buffer);
+            let version = self.fetch(place)?;
+            Some((version, has_room_to_update(slot)))
+        }
     }
 
     /// The version at a place, where it is seen. Valid until the next call.
@@ -76,7 +93,7 @@ impl Finder {
         }
     }
 
-    /// Somebody has taken the primary key away.
+    /// Somebody has taken the primary key away, or the table is no heap.
     fn find_without_index(&mut self, digest: &Digest) -> Option<Version> {
         let key = digest_datum(digest)?;
         let none = pg_sys::Oid::INVALID;
@@ -90,6 +107,20 @@ impl Finder {
             |version| ControlFlow::Break(version.tid()),
         )?;
         self.fetch(tid)
+    }
+}
+
+/// Whether the page of the version that a slot holds has room for another as long. Read without a lock: that may have
+/// changed by the time of the update, which then goes to another page.
+///
+/// # Safety
+/// The slot holds a version of a heap, and pins its page.
+unsafe fn has_room_to_update(slot: *mut pg_sys::TupleTableSlot) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let held = &*slot.cast::<pg_sys::BufferHeapTupleTableSlot>();
+        let page = pg_sys::BufferGetPage(held.buffer);
+        pg_sys::PageGetHeapFreeSpace(page.cast()) >= pg_sys::MAXALIGN((*held.base.tuple).t_len as usize)
     }
 }
 
@@ -109,10 +140,10 @@ struct Key {
 }
 
 impl OpenIndex {
-    /// `None` where the primary key is none of digests.
+    /// `None` where the primary key is none of digests, or the table is no heap.
     fn on_digests(table: &Table) -> Option<Self> {
         let oid = table.primary_key();
-        if oid == pg_sys::Oid::INVALID {
+        if oid == pg_sys::Oid::INVALID || !table.is_heap() {
             return None;
         }
         let mut key = Box::new(Key {
@@ -151,10 +182,14 @@ impl OpenIndex {
         unsafe { pg_sys::index_rescan(self.scan, &mut self.key.condition, 1, ptr::null_mut(), 0) };
     }
 
-    /// Whether there is another version.
-    fn next_into(&self, slot: &Slot) -> bool {
-        // SAFETY: the scan is open, the slot is of the table's kind.
-        unsafe { pg_sys::index_getnext_slot(self.scan, pg_sys::ScanDirection::ForwardScanDirection, slot.as_ptr()) }
+    /// Where another entry for the key leads to.
+    fn next_place(&mut self) -> Option<pg_sys::ItemPointerData> {
+        // SAFETY: the scan is open, and says so in memory of its own.
+        unsafe {
+            pg_sys::index_getnext_tid(self.scan, pg_sys::ScanDirection::ForwardScanDirection)
+                .as_ref()
+                .copied()
+        }
     }
 }
 

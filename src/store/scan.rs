@@ -132,7 +132,7 @@ fn rows_by_index<T>(
 ///
 /// # Safety
 /// The table is a heap, and the slot is of its kind.
-unsafe fn fetch_visible(table: &Table, snapshot: &Latest, mut place: pg_sys::ItemPointerData, slot: &Slot) -> bool {
+pub unsafe fn fetch_visible(table: &Table, snapshot: &Latest, mut place: pg_sys::ItemPointerData, slot: &Slot) -> bool {
     // SAFETY: by the caller's promise. Buffers and their locks are PostgreSQL's to release where an ERROR unwinds.
     unsafe {
         let buffer = pg_sys::ReadBuffer(table.relation(), pgrx::itemptr::item_pointer_get_block_number(&place));

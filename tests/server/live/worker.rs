@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
 use session_timeout_tests::postgres::Client;
-use session_timeout_tests::{error_of, eventually, next_notification, notifications, param, serde_json, wait_for};
+use session_timeout_tests::{
+    Database, Server, error_of, eventually, next_notification, notifications, param, serde_json, wait_for,
+};
 
 use super::support::{
-    QUICK, QUIET, Swarm, database, expect, install, is_resting, live, open_expired, wait_for_passes,
-    wait_until_flushed, wait_until_gone, wait_until_idle, worker_figure,
+    QUICK, QUIET, Swarm, alone, database, database_of, expect, install, is_resting, live, open_expired,
+    wait_for_passes, wait_until_flushed, wait_until_gone, wait_until_idle, worker_figure,
 };
-use crate::in_flight::{SOON, outcome};
+use crate::in_flight::{SOON, begin, outcome};
 use crate::support::{SessionCalls, hex_digest, listener, new_sid, unique};
 
 /// "Within about a second", as far as a busy machine lets it.
@@ -299,32 +301,72 @@ fn activity_is_written_to_the_row_as_the_same_opening() {
     assert_eq!(client.peek(&sid).last_activity, Some(touched));
 }
 
-#[test]
-fn activity_is_written_by_hot_updates() {
-    let database = database("flush_hot", &QUICK);
+const ROUNDS: i64 = 3;
+
+/// Opens so many sessions, then has each touched, round after round. Waits for each round's flush in another database, so
+/// that the waiting holds no snapshot in this one.
+fn flush_in_rounds(server: &Server, database: &Database, sessions: i64) {
+    let elsewhere = database_of(server, "observer", &QUIET);
+    let (mut client, mut observer) = (database.connect(), elsewhere.connect());
+    let prefix = unique("many");
+    client.write(
+        "SELECT count(session_timeout.open_session($1 || n::text)) FROM generate_series(1, $2::bigint) AS n",
+        &[&prefix, &sessions],
+    );
+    let flushed = format!(
+        "SELECT flushed FROM session_timeout.stat_worker WHERE datname = '{}' AND pid IS NULL",
+        database.name()
+    );
+    for round in 1..=ROUNDS {
+        let valid: i64 = client.value(
+            "SELECT count(*) FILTER (WHERE session_timeout.check_session($1 || n::text)) FROM generate_series(1, $2::bigint) AS n",
+            &[&prefix, &sessions],
+        );
+        assert_eq!(valid, sessions);
+        eventually("all of them are flushed", SOON, || {
+            let row = observer.query_opt(&flushed, &[]).expect("stat_worker");
+            row.is_some_and(|row| row.get::<_, i64>(0) >= sessions * round)
+        });
+    }
+}
+
+/// Updates of session rows, and how many of them were HOT.
+fn updates(database: &Database) -> (i64, i64) {
     let mut client = database.connect();
-    let sids: Vec<String> = (0..50).map(|_| new_sid()).collect();
-    for sid in &sids {
-        client.open_as(sid, "somebody");
-    }
-    for _ in 0..3 {
-        for sid in &sids {
-            let touched = client.verdict(sid).last_activity.expect("an activity");
-            if sid == &sids[49] {
-                wait_until_flushed(&mut client, sid, touched);
-            }
-        }
-    }
     let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables \
                WHERE relid = 'session_timeout.session'::regclass";
-    let (updated, hot) = wait_for("statistics arrive", SOON, || {
-        client.run("SELECT pg_stat_clear_snapshot()");
-        let row = client.query_one(sql, &[]).expect("statistics");
-        let (updated, hot): (i64, i64) = (row.get(0), row.get(1));
-        (updated >= 100).then_some((updated, hot))
+    let row = client.query_one(sql, &[]).expect("statistics");
+    (row.get(0), row.get(1))
+}
+
+#[test]
+fn activity_is_written_by_hot_updates_also_where_all_rows_of_a_page_are_touched_at_once() {
+    const SESSIONS: i64 = 1000;
+    let server = alone();
+    let database = database_of(&server, "flush_hot", &QUICK);
+    flush_in_rounds(&server, &database, SESSIONS);
+    let all = SESSIONS * ROUNDS;
+    let updated = wait_for("statistics arrive", SOON, || {
+        let updated = updates(&database);
+        (updated.0 >= all).then_some(updated)
     });
-    // Not all: some rows have to find a page with room first.
-    assert!(hot * 2 > updated, "{hot} of {updated} updates are HOT");
+    assert_eq!(updated, (all, all));
+}
+
+#[test]
+fn a_snapshot_held_for_long_keeps_no_activity_from_being_written() {
+    let server = alone();
+    let database = database_of(&server, "flush_crowded", &QUICK);
+    let mut holder = database.connect();
+    begin(&mut holder, "REPEATABLE READ");
+    flush_in_rounds(&server, &database, 1000);
+    // It did stand in the way.
+    let (all, hot) = wait_for("statistics arrive", SOON, || {
+        let updated = updates(&database);
+        (updated.0 >= 1000 * ROUNDS).then_some(updated)
+    });
+    assert!(hot < all, "{hot} of {all}");
+    holder.run("COMMIT");
 }
 
 #[test]
