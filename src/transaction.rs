@@ -32,6 +32,7 @@ use session_timeout_core::verdict::Expiry;
 pub use session_timeout_core::registry::change::Change;
 
 use crate::catalog::{self, Objects};
+use crate::clock;
 use crate::ending;
 use crate::entry::quietly;
 use crate::error::Error;
@@ -370,9 +371,12 @@ fn end(committed: bool) {
 impl Changes {
     fn settle(&mut self, shared: &'static Shared, committed: bool) {
         // First what the older openings came to: from here on nothing gets into them any more.
+        // Activity that a clock which was ahead has left goes no further.
+        let now = clock::now();
         for listed in self.sessions.iter_mut().filter(|_| committed) {
             if let Some((key, version)) = listed.session.heir_of() {
-                listed.session.inherit(shared.registry.seal(&key, version));
+                let word = shared.registry.seal(&key, version);
+                listed.session.inherit(word.map(|word| word.no_later_than(now)));
             }
         }
         // A request that was judged by parameters which were rolled back has not counted.

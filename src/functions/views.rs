@@ -108,6 +108,7 @@ fn worker_state(call: Call) -> Answer {
     else {
         return Ok(None);
     };
+    let now = clock::now().micros();
     let time = |micros: i64| (micros != i64::MIN).then(|| Datum::from(micros));
     let pid = database.worker.load(Acquire) as i32;
     let error = database.last_error.load(Acquire);
@@ -116,8 +117,8 @@ fn worker_state(call: Call) -> Answer {
         &[
             if pid == 0 { None } else { pid.into_datum() },
             time(database.last_pass.load(Acquire)),
-            time(database.flush.next()),
-            time(database.purge.next()),
+            time(database.flush.next(now)),
+            time(database.purge.next(now)),
             (database.flushed.load(Acquire) as i64).into_datum(),
             (database.expired.load(Acquire) as i64).into_datum(),
             (database.purged.load(Acquire) as i64).into_datum(),

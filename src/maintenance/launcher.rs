@@ -17,7 +17,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::{PAUSE, background_worker, signal};
-use crate::shared::database::{self, Database, Presence};
+use crate::shared::database::{self, Database, Presence, is_ahead};
 use crate::shared::{self, Shared};
 use crate::{clock, guc};
 
@@ -65,7 +65,7 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
             }
         }
         let now = clock::now().micros();
-        if now >= next_look {
+        if now >= next_look || is_ahead(next_look, now.saturating_add(guc::naptime() * 1_000_000)) {
             look_at_databases(shared);
             next_look = now.saturating_add(guc::naptime() * 1_000_000);
         }
@@ -154,7 +154,7 @@ fn start_what_is_due(shared: &'static Shared, started: &mut Vec<Started>, now: i
         .databases
         .iter()
         .filter(|database| database.is_used() && !started.iter().any(|one| one.database == database.oid()))
-        .map(|database| (due_at(database), database))
+        .map(|database| (due_at(database, now), database))
         .collect();
     due.sort_by_key(|(at, _)| *at);
     for (at, database) in due {
@@ -189,21 +189,29 @@ fn start_what_is_due(shared: &'static Shared, started: &mut Vec<Started>, now: i
     i64::MAX
 }
 
-/// When a worker is due for a database.
-fn due_at(database: &Database) -> i64 {
+/// When a worker is due for a database, by a clock that says `now`. Times that one told which was ahead count for nothing.
+fn due_at(database: &Database, now: i64) -> i64 {
     let failures = database.failures.load(Acquire);
-    let last = database.last_pass.load(Acquire);
+    let last = match database.last_pass.load(Acquire) {
+        last if is_ahead(last, now) => i64::MIN,
+        last => last,
+    };
+    let not_before = match database.not_before.load(Acquire) {
+        i64::MAX => i64::MAX,
+        until if is_ahead(until, now.saturating_add(LONGEST_BACKOFF)) => i64::MIN,
+        until => until,
+    };
     let wished = match database.presence() {
         Presence::Unknown => i64::MIN,
         Presence::Absent => return i64::MAX,
         Presence::Installed if database.is_urgent() => i64::MIN,
         Presence::Installed => {
             let flush = if database.is_dirty() {
-                database.flush.next()
+                database.flush.next(now)
             } else {
                 i64::MAX
             };
-            flush.min(database.purge.next())
+            flush.min(database.purge.next(now))
         }
     };
     let pause = match failures {
@@ -211,9 +219,7 @@ fn due_at(database: &Database) -> i64 {
         // 1 s, 2 s, 4 s, …
         n => 1_000_000_i64.saturating_mul(1 << (n - 1).min(20)).min(LONGEST_BACKOFF),
     };
-    wished
-        .max(last.saturating_add(pause))
-        .max(database.not_before.load(Acquire))
+    wished.max(last.saturating_add(pause)).max(not_before)
 }
 
 fn start_worker(oid: Oid) -> Option<*mut pg_sys::BackgroundWorkerHandle> {

@@ -5,6 +5,7 @@
 //! | expire | marks in the registry | up to [`BATCH`] rows deleted, with events and notices | `ended` |
 //! | flush | unflushed activity in the registry | up to [`BATCH`] rows updated, those without room on their page in further ones | `flushed`, or `ended` where the row is gone |
 //! | purge | [`PAGES`] pages of the heap | the rows that are past a limit, once marked: deleted, as above | `ended` |
+//! | | | clocks that are later than now are set to it | as every transaction that changes sessions does |
 //! | retention | the oldest events | up to [`BATCH`] rows deleted | |
 //!
 //! No step waits for a row or for a table's lock: what is another's is left for next time. A row is touched only where
@@ -16,6 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::CString;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::time::Instant;
 
 use pgrx::pg_sys::{self, Oid};
 use session_timeout_core::digest::Digest;
@@ -23,14 +25,14 @@ use session_timeout_core::event::Kind;
 use session_timeout_core::params::Params;
 use session_timeout_core::registry::{Key, Marked, Row, Seen, Wanted};
 use session_timeout_core::time::to_micros;
-use session_timeout_core::verdict::{Expiry, Judgement, Request, judge};
+use session_timeout_core::verdict::{Expiry, Judgement, Request, is_ahead, judge};
 
 use super::PASS;
 use crate::catalog::{self, Objects};
 use crate::ending::{self, Batch};
 use crate::error::Error;
 use crate::session::flush::{Flushed, Flusher, Placement};
-use crate::session::{Known, Left, lock_opening, row_of};
+use crate::session::{Known, Left, ahead, lock_opening, row_of};
 use crate::shared::Shared;
 use crate::shared::database::{Database, Presence};
 use crate::store::finder::Finder;
@@ -69,7 +71,7 @@ pub enum Ended {
 
 /// Runs a pass. Not in a transaction.
 pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool) -> Result<Ended, Error> {
-    let deadline = clock::now().micros().saturating_add(PASS);
+    let deadline = Instant::now() + PASS;
     let pass = match Pass::begin(shared, database, deadline)? {
         Begun::Pass(pass) => pass,
         Begun::Ended(ended) => return Ok(ended),
@@ -88,10 +90,10 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
     let mut all_done = pass.expire_marked()?;
     let now = clock::now().micros();
     let is_full = database.full.swap(0, AcqRel) != 0;
-    if was_dirty && now < database.flush.next() && !is_full {
+    if was_dirty && now < database.flush.next(now) && !is_full {
         // Not yet: it is only that something else could not wait.
         database.set_dirty();
-    } else if was_dirty || is_full || database.flush.next() == i64::MIN {
+    } else if was_dirty || is_full || database.flush.next(now) == i64::MIN {
         let came_round = pass.flush()?;
         if came_round && !pass.was_refused.get() {
             database.flush.done(now);
@@ -101,7 +103,7 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
         }
         all_done &= came_round;
     }
-    if now >= database.purge.next() || database.purge_hurries() {
+    if now >= database.purge.next(now) || database.purge_hurries() {
         // One that has begun already goes on first.
         if database.purge_from.load(Acquire) == 0 {
             database.purge_begins();
@@ -134,7 +136,8 @@ struct Pass {
     params: std::rc::Rc<Params>,
     /// Whom the work is done as: the owner of the session table.
     owner: Oid,
-    deadline: i64,
+    /// By a clock that nobody sets.
+    deadline: Instant,
     /// A table or a marked row was another's.
     was_refused: Cell<bool>,
     /// Notices of what is committed, which could not be sent without waiting.
@@ -143,7 +146,7 @@ struct Pass {
 
 impl Pass {
     /// Looks whether the extension is there, and reads its parameters, waiting for nobody.
-    fn begin(shared: &'static Shared, database: &'static Database, deadline: i64) -> Result<Begun, Error> {
+    fn begin(shared: &'static Shared, database: &'static Database, deadline: Instant) -> Result<Begun, Error> {
         in_transaction(None, || {
             let objects = match catalog::objects() {
                 Ok(objects) => objects,
@@ -171,7 +174,7 @@ impl Pass {
     }
 
     fn is_over(&self) -> bool {
-        clock::now().micros() >= self.deadline
+        Instant::now() >= self.deadline
     }
 
     /// An interval parameter, microseconds; one below the launcher's nap counts as that.
@@ -298,12 +301,14 @@ impl Pass {
     fn purge(&self) -> Result<bool, Error> {
         loop {
             let from = self.database.purge_from.load(Acquire);
-            let mut gone: Vec<(Digest, i64)> = Vec::new();
-            let Some((purged, is_end)) = in_transaction(Some(self.owner), || self.purge_pages(from, &mut gone))? else {
+            let (mut gone, mut ahead) = (Vec::new(), Vec::new());
+            let purged = in_transaction(Some(self.owner), || self.purge_pages(from, &mut gone, &mut ahead))?;
+            let Some((purged, is_end)) = purged else {
                 self.was_refused.set(true);
                 return Ok(false);
             };
             self.forget(&gone);
+            self.set_back(&ahead)?;
             self.database.purged.fetch_add(purged as u64, Relaxed);
             self.database
                 .purge_from
@@ -317,8 +322,14 @@ impl Pass {
         }
     }
 
-    /// How many sessions ended, and whether these pages were the last; `None` where a table is locked by others.
-    fn purge_pages(&self, from: u32, gone: &mut Vec<(Digest, i64)>) -> Result<Option<(usize, bool)>, Error> {
+    /// Ends the sessions of these pages that are past a limit, and says which openings are `gone`, and which have clocks
+    /// that are `ahead`. How many ended, and whether these pages were the last; `None` where a table is locked by others.
+    fn purge_pages(
+        &self,
+        from: u32,
+        gone: &mut Vec<(Digest, i64)>,
+        ahead: &mut Vec<(Digest, i64)>,
+    ) -> Result<Option<(usize, bool)>, Error> {
         let Some(mut ender) = Ender::open(&self.objects)? else {
             return Ok(None);
         };
@@ -334,10 +345,14 @@ impl Pass {
         let is_end = scan::rows_of_pages(ender.writer.table(), finder.snapshot(), from, PAGES, |version| {
             scratch.run(|| {
                 let row = row_of(&version);
-                if let (Judgement::Expired(expiry), Some(digest)) =
-                    (judge(&row.session, &params, Request::Look, now), version.digest())
-                {
-                    candidates.push((version.tid(), digest, row, expiry));
+                let Some(digest) = version.digest() else { return };
+                match judge(&row.session, &params, Request::Look, now) {
+                    Judgement::Expired(expiry) => candidates.push((version.tid(), digest, row, expiry)),
+                    // One opened since then is not ahead of the clock.
+                    Judgement::Valid { .. } if is_ahead(&row.session, now) && is_ahead(&row.session, clock::now()) => {
+                        ahead.push((digest, row.version));
+                    }
+                    Judgement::Valid { .. } => {}
                 }
             });
         });
@@ -363,6 +378,25 @@ impl Pass {
         }
         drop(finder);
         Ok(Some((ender.announce(&self.unsent), is_end)))
+    }
+
+    /// Sets clocks of these openings to now that are later.
+    fn set_back(&self, ahead: &[(Digest, i64)]) -> Result<(), Error> {
+        for batch in ahead.chunks(ahead::MOST) {
+            in_transaction(Some(self.owner), || {
+                let Some(mut writer) = Writer::try_open(self.objects.session) else {
+                    self.was_refused.set(true);
+                    return Ok(());
+                };
+                for (digest, version) in batch {
+                    if ahead::set_back(&self.objects, &mut writer, digest, *version)? == Left::ForNextTime {
+                        self.was_refused.set(true);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     fn forget_old_events(&self) -> Result<bool, Error> {

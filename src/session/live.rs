@@ -255,7 +255,7 @@ impl Check<'_> {
         const AN_HOUR: i64 = 3_600_000_000;
         let now = self.now.micros();
         let said = database.full_said.load(Acquire);
-        if now.saturating_sub(said) < AN_HOUR
+        if (0..AN_HOUR).contains(&now.saturating_sub(said))
             || database.full_said.compare_exchange(said, now, AcqRel, Acquire).is_err()
         {
             return;

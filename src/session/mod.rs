@@ -4,6 +4,7 @@
 //! as not open. Where the library is preloaded, a check is answered by the registry, and what the registry knows of a
 //! session (newer activity, a mark) counts wherever its row is judged.
 
+pub mod ahead;
 pub mod check;
 pub mod flush;
 pub mod lifecycle;

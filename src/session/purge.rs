@@ -1,9 +1,9 @@
 //! The purge by hand: what the worker does, in the caller's transaction.
 
 use session_timeout_core::event::Kind;
-use session_timeout_core::verdict::{Expiry, Judgement, Request, judge};
+use session_timeout_core::verdict::{Expiry, Judgement, Request, is_ahead, judge};
 
-use super::{Known, find_and_lock, row_of};
+use super::{Known, ahead, find_and_lock, row_of, version_of};
 use crate::ending::{self, Batch};
 use crate::error::Error;
 use crate::store::session_row::SessionRow;
@@ -11,9 +11,10 @@ use crate::store::table::Latest;
 use crate::store::write::{Patience, Purpose, Writer};
 use crate::store::{self, Scratch, scan};
 use crate::transaction::{self, Change};
-use crate::{catalog, clock, settings};
+use crate::{catalog, clock, settings, shared};
 
-/// Expires every session that is past its limit and not locked by others, and deletes old events: how many sessions.
+/// Expires every session that is past its limit and not locked by others, and deletes old events: how many sessions. Without
+/// preload it also sets clocks to now that are later.
 pub fn purge() -> Result<usize, Error> {
     let objects = catalog::objects()?;
     let params = settings::current()?;
@@ -21,19 +22,19 @@ pub fn purge() -> Result<usize, Error> {
     let snapshot = Latest::take(writer.table());
     let now = clock::now();
     let mut scratch = Scratch::new();
-    let mut candidates = Vec::new();
+    let (mut candidates, mut ahead) = (Vec::new(), Vec::new());
     scan::all_rows(writer.table(), &snapshot, |row| {
         scratch.run(|| {
             let is_marked = || {
                 row.digest()
                     .is_some_and(|digest| Known::of(&objects, &digest, &row_of(&row)).mark.is_some())
             };
-            if matches!(
-                judge(&row.session(), &params, Request::Look, now),
-                Judgement::Expired(_)
-            ) || is_marked()
-            {
+            let session = row.session();
+            let is_expired = matches!(judge(&session, &params, Request::Look, now), Judgement::Expired(_));
+            if is_expired || is_marked() {
                 candidates.extend(row.digest());
+            } else if is_ahead(&session, now) && shared::get().is_none() {
+                ahead.extend(row.digest().map(|digest| (digest, version_of(&row))));
             }
         });
     });
@@ -58,6 +59,11 @@ pub fn purge() -> Result<usize, Error> {
             transaction::session_changed(&objects, &digest, Change::Expired);
             Ok(())
         })?;
+    }
+    // Where there is a registry there is a worker, which does it in transactions of its own.
+    for (digest, version) in ahead {
+        pgrx::check_for_interrupts!();
+        scratch.run(|| ahead::set_back(&objects, &mut writer, &digest, version))?;
     }
     let expired = idle.len() + absolute.len();
     idle.announce();

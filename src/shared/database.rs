@@ -38,10 +38,12 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// When it is due, microseconds since 2000.
-    pub fn next(&self) -> i64 {
+    /// When it is due by a clock that says `now`, microseconds since 2000. At once where it was begun by a clock that was
+    /// ahead of that one.
+    pub fn next(&self, now: i64) -> i64 {
         match self.last.load(Acquire) {
             i64::MIN => i64::MIN,
+            last if is_ahead(last, now) => i64::MIN,
             last => last.saturating_add(self.every.load(Acquire)),
         }
     }
@@ -60,6 +62,13 @@ impl Schedule {
     pub fn make_due(&self) {
         self.last.store(i64::MIN, Release);
     }
+}
+
+/// Whether a time that was now somewhere has been told by a clock that was ahead of the one that says `now`. A process
+/// may have looked at the clock a moment earlier than another.
+pub fn is_ahead(time: i64, now: i64) -> bool {
+    const MOMENT: i64 = 1_000_000;
+    time > now.saturating_add(MOMENT)
 }
 
 /// One database.

@@ -7,7 +7,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
@@ -80,6 +80,7 @@ pub struct ServerBuilder {
     durable: bool,
     bindir: Option<PathBuf>,
     checksums: bool,
+    own_clock: bool,
 }
 
 impl ServerBuilder {
@@ -101,6 +102,12 @@ impl ServerBuilder {
         self
     }
 
+    /// With a wall clock of its own, which [`Server::set_clock`] sets. It is that of the machine until then.
+    pub fn own_clock(mut self) -> Self {
+        self.own_clock = true;
+        self
+    }
+
     /// With checksums of data pages, whatever the version's own choice is.
     pub fn checksums(mut self) -> Self {
         self.checksums = true;
@@ -117,6 +124,9 @@ impl ServerBuilder {
     /// Initializes it and leaves it stopped.
     pub fn initialize(self) -> Server {
         let server = Server::in_new_directory(self.bindir.unwrap_or_else(bindir));
+        if self.own_clock {
+            server.make_clock();
+        }
 
         let mut initdb = server.command_as_server("initdb");
         initdb.arg("-D").arg(server.data_directory());
@@ -289,6 +299,11 @@ impl Server {
             .expect("the server's log");
         let mut command = self.command_as_server("postgres");
         command.arg("-D").arg(self.data_directory());
+        if self.clock_file().exists() {
+            command
+                .env("LD_PRELOAD", self.clock_library())
+                .env("TEST_CLOCK", self.clock_file());
+        }
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the server's log"))
@@ -303,6 +318,35 @@ impl Server {
             self.config("postgres").connect(NoTls).ok()
         });
         *postmaster = Some(child);
+    }
+
+    /// Sets the clock of a server that has its own, at once for all its processes: so many seconds ahead of the machine's,
+    /// or behind it, where negative.
+    pub fn set_clock(&self, ahead: i64) {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.clock_file());
+        // In place: the file is mapped by those who look at it.
+        file.and_then(|file| file.write_all_at(&ahead.to_ne_bytes(), 0))
+            .expect("the clock is set");
+    }
+
+    fn clock_file(&self) -> PathBuf {
+        self.directory.join("clock")
+    }
+
+    fn clock_library(&self) -> PathBuf {
+        self.directory.join("clock.so")
+    }
+
+    fn make_clock(&self) {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/clock.c");
+        run(Command::new("cc")
+            .args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"])
+            .args([&self.clock_library(), &source]));
+        self.set_clock(0);
     }
 
     /// Stops it and waits until it has ended.

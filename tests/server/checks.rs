@@ -346,13 +346,28 @@ fn activity_in_the_future_counts_as_now() {
 }
 
 #[test]
-fn a_touch_does_not_move_activity_backwards() {
+fn a_touch_takes_activity_back_from_the_future() {
     let (mut app, sid) = (app(), new_sid());
     app.open(&sid);
     app.has_been_idle(&sid, "-3 days");
-    let before = app.stored(&sid);
     app.check(&sid);
-    assert_eq!(app.stored(&sid), before);
+    let row = app.stored(&sid).expect("a row");
+    assert_just_now(Some(row.last_activity));
+}
+
+#[test]
+fn a_purge_takes_clocks_back_from_the_future() {
+    let database = own_database();
+    let (mut app, sid) = (database.connect(), new_sid());
+    app.open(&sid);
+    app.has_been_idle(&sid, "-3 days");
+    app.was_opened_ago(&sid, "-2 days");
+    let before = app.stored(&sid).expect("a row");
+    assert_eq!(app.purge(), 0);
+    let row = app.stored(&sid).expect("a row");
+    assert_just_now(Some(row.last_activity));
+    assert_just_now(Some(row.opened_at));
+    assert!(row.version > before.version);
 }
 
 // ---- 5. The touch ----------------------------------------------------------------------------------------------------

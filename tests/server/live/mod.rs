@@ -4,6 +4,7 @@ mod cluster;
 pub mod support;
 
 mod between;
+mod clock;
 mod commits;
 mod crash;
 mod databases;

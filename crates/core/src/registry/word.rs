@@ -44,6 +44,12 @@ impl Word {
         Self(self.0 & ACTIVITY_MASK | mark << ACTIVITY_BITS)
     }
 
+    /// The same mark, and no later activity than this.
+    pub fn no_later_than(self, latest: Timestamp) -> Self {
+        let activity = (self.0 & ACTIVITY_MASK).min(Self::of(latest).0);
+        Self(self.0 & !ACTIVITY_MASK | activity)
+    }
+
     /// The activity.
     pub fn activity(self) -> Timestamp {
         Timestamp::from_micros((self.0 & ACTIVITY_MASK) as i64 + EARLIEST)
@@ -68,6 +74,16 @@ mod tests {
         let latest = Word::of(Timestamp::from_micros(i64::MAX));
         for expiry in [Expiry::Idle, Expiry::Absolute] {
             assert!(Word::of(Timestamp::from_micros(i64::MIN)).marked(expiry).bits() > latest.bits());
+        }
+    }
+
+    #[test]
+    fn activity_is_cut_off_and_the_mark_stays() {
+        let (now, later) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
+        for word in [Word::of(later), Word::of(later).marked(Expiry::Absolute)] {
+            assert_eq!(word.no_later_than(now).activity(), now);
+            assert_eq!(word.no_later_than(now).mark(), word.mark());
+            assert_eq!(word.no_later_than(later), word);
         }
     }
 

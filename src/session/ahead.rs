@@ -1,0 +1,40 @@
+//! Sessions whose clocks are later than now, as those are that were used before the server's clock was set back: until
+//! time has caught up with them they would be as if they had just been used. So the worker sets their clocks to now.
+
+use session_timeout_core::digest::Digest;
+use session_timeout_core::verdict::is_ahead;
+
+use super::{Known, Left, lock_opening, row_of};
+use crate::catalog::Objects;
+use crate::error::Error;
+use crate::store::session_row::{column, slot_of, timestamp_datum};
+use crate::store::write::{Purpose, Writer};
+use crate::transaction::{self, Change, key_of};
+use crate::{clock, store};
+
+/// The most that one transaction sets back: as many as it can list one by one, so that none loses its mark.
+pub const MOST: usize = transaction::MOST;
+
+/// Sets the clocks of one opening of a session to now where they are later, in the row or in memory, waiting for nobody.
+/// That is a change as one by hand is: the row gets a new version, which takes a mark along.
+pub fn set_back(objects: &Objects, writer: &mut Writer, digest: &Digest, version: i64) -> Result<Left, Error> {
+    let row = match lock_opening(writer, digest, version, Purpose::Update)? {
+        Ok(row) => row,
+        Err(left) => return Ok(left),
+    };
+    let session = Known::of(objects, digest, &row_of(&row)).session;
+    let now = clock::now();
+    if !is_ahead(&session, now) {
+        return Ok(Left::Nothing);
+    }
+    let next = store::next_value(objects.session_version);
+    writer.update(&row, |values| {
+        *slot_of(values, column::OPENED_AT) = Some(timestamp_datum(session.opened_at.min(now)));
+        *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(session.last_activity.min(now)));
+        *slot_of(values, column::VERSION) = Some(next.into());
+    })?;
+    transaction::session_changed(objects, digest, Change::Written);
+    let key = key_of(objects, digest);
+    transaction::session_descends(&key, next, Some((key, version)));
+    Ok(Left::Nothing)
+}
