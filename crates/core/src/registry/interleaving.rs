@@ -6,6 +6,9 @@
 
 use super::tests::{NoLocks, Owned, at, key, params, row};
 use super::*;
+use crate::params::Params;
+use crate::time::Timestamp;
+use crate::verdict::{Judgement, Request, judge};
 
 /// What all actors share: the committed row, and what has been told to whom.
 struct World<'m> {

@@ -8,10 +8,12 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
 
+use chrono::TimeDelta;
+
 use super::memory::{Memory, NONE, Partition, Slot, flags, reserve};
 use super::snapshot::Record;
 use super::word::Word;
-use super::{Key, Row, Seen, Wanted, delay_of};
+use super::{Key, Row, Seen, Wanted};
 use crate::digest::Digest;
 use crate::time::{Timestamp, to_micros};
 use crate::verdict::{Expiry, Session};
@@ -463,4 +465,8 @@ fn words_of(digest: &Digest) -> [u64; 4] {
         word.copy_from_slice(&bytes[n * 8..n * 8 + 8]);
         u64::from_ne_bytes(word)
     })
+}
+
+fn delay_of(micros: i64) -> Option<TimeDelta> {
+    (micros != 0).then(|| TimeDelta::microseconds(micros))
 }

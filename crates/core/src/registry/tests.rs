@@ -4,7 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread;
 
+use chrono::TimeDelta;
+
 use super::*;
+use crate::params::Params;
+use crate::time::Timestamp;
+use crate::verdict::{Expiry, Judgement, Request};
 
 /// Memory that lives as long as a test.
 pub(super) struct Owned {

@@ -1,0 +1,266 @@
+//! Checks: the entry that answers, and the row that is loaded where there is none; and what a check records that a row
+//! answered.
+
+use super::table::{Entry, Room};
+use super::{Key, Locks, Registry, Row, Word};
+use crate::params::Params;
+use crate::time::Timestamp;
+use crate::verdict::{Expiry, Judgement, Request, Session, judge};
+
+/// What a check found in the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// An answer.
+    Answer {
+        /// What it is.
+        judgement: Judgement,
+        /// The session, after the touch if there was one.
+        session: Session,
+        /// Whether this check is the one that marked it.
+        newly_marked: bool,
+        /// Whether this check's touch is the first since the row was last written.
+        newly_dirty: bool,
+    },
+    /// No entry to answer from: read the row and load it with this ticket.
+    Miss(Ticket),
+    /// The session is being changed: answer from the row, and load nothing.
+    InFlux,
+}
+
+/// The right to load a row that was read after it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    generation: u64,
+}
+
+/// What became of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// The entry is there: check again.
+    Ready,
+    /// Something changed since the ticket was taken: check again.
+    Stale,
+    /// The session, or one that shares its partition, is being changed: answer from the row that was read.
+    InFlux,
+    /// There is no room, as all entries hold activity that no row knows yet.
+    Full,
+}
+
+/// What became of the touch of a check that a row answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// The entry has it.
+    Yes,
+    /// There is no entry of this opening: the touch is lost.
+    NoEntry,
+    /// This opening is over: what the row said does not hold any more. Check again.
+    Over,
+}
+
+/// What is known of a session that has no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It was closed a while ago.
+    Closed,
+    /// Nothing.
+    Unknown,
+    /// Something changed since the ticket was taken: check again.
+    Stale,
+}
+
+impl<'m, L: Locks> Registry<'m, L> {
+    /// Answers a request from the entry, touching or marking it. Shared lock.
+    pub fn check(&self, key: &Key, params: &Params, request: Request, now: Timestamp) -> Checked {
+        let place = self.table.place(key);
+        self.locks.shared(place.partition, || {
+            let Some(entry) = self.table.find(place, key) else {
+                return Checked::Miss(self.ticket(place.partition));
+            };
+            if entry.is_in_flux() {
+                return Checked::InFlux;
+            }
+            if entry.is_unverified() {
+                return Checked::Miss(self.ticket(place.partition));
+            }
+            answer(&entry, params, request, now)
+        })
+    }
+
+    /// Puts a row that was read after the ticket was taken into the registry. Exclusive lock.
+    pub fn load(&self, key: &Key, ticket: Ticket, row: &Row) -> Loaded {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            if !self.stands(place.partition, ticket) {
+                return Loaded::Stale;
+            }
+            let entry = match self.table.find(place, key) {
+                // What was made for a flux or a mark may lie in the room that is kept for these.
+                Some(entry) if entry.is_evictable() && self.table.is_reserve_in_use(place.partition) => {
+                    if entry.version() == row.version && entry.word().activity() > row.session.last_activity {
+                        return Loaded::Stale;
+                    }
+                    self.table.remove(place, entry);
+                    None
+                }
+                entry => entry,
+            };
+            match entry {
+                Some(entry) if entry.is_in_flux() => Loaded::InFlux,
+                Some(entry) => {
+                    entry.verify(row);
+                    Loaded::Ready
+                }
+                None if self.table.absent_flux(place.partition) > 0 => Loaded::InFlux,
+                None => match self.table.insert(place, key, Room::ForLoads) {
+                    Some(entry) => {
+                        entry.fill(row, Word::of(row.session.last_activity));
+                        Loaded::Ready
+                    }
+                    None => Loaded::Full,
+                },
+            }
+        })
+    }
+
+    /// Learns that there was no row, after the ticket was taken. Exclusive lock where there is an entry.
+    pub fn missing(&self, key: &Key, ticket: Ticket) -> Missing {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            if !self.stands(place.partition, ticket) {
+                return Missing::Stale;
+            }
+            match self.table.find(place, key) {
+                Some(entry) if entry.is_closed() => Missing::Closed,
+                None => Missing::Unknown,
+                Some(entry) if entry.is_in_flux() => Missing::Unknown,
+                Some(entry) => {
+                    self.table.remove(place, entry);
+                    Missing::Unknown
+                }
+            }
+        })
+    }
+
+    /// The activity and the mark that the registry holds for this opening of a session, whatever its state. Shared lock.
+    pub fn look(&self, key: &Key, version: i64) -> Option<(Timestamp, Option<Expiry>)> {
+        let place = self.table.place(key);
+        self.locks.shared(place.partition, || {
+            let entry = self.table.find(place, key).filter(|entry| entry.version() == version)?;
+            Some((entry.word().activity(), entry.word().mark()))
+        })
+    }
+
+    /// Moves activity forward where there is an entry of this opening, in flux or not: for a check that was answered from
+    /// the row. Shared lock.
+    pub fn touch(&self, key: &Key, version: i64, now: Timestamp) -> Touched {
+        let place = self.table.place(key);
+        self.locks
+            .shared(place.partition, || match self.table.find(place, key) {
+                Some(entry) if entry.version() > version || entry.is_sealed(version) => Touched::Over,
+                Some(entry) if entry.version() == version => {
+                    // A mark that came first is the greater: the next look finds it.
+                    match entry.touch(now).mark() {
+                        None => Touched::Yes,
+                        Some(_) => Touched::Over,
+                    }
+                }
+                _ => Touched::NoEntry,
+            })
+    }
+
+    /// Marks this opening, which the caller's transaction found expired, where it has an entry: what the transaction has
+    /// changed otherwise does not bear on it. Whether it is marked. Exclusive lock.
+    pub fn mark_known(&self, key: &Key, version: i64, expiry: Expiry) -> bool {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) else {
+                return false;
+            };
+            entry.mark(expiry);
+            true
+        })
+    }
+
+    /// Moves activity forward where the entry is this opening's; makes one, unverified, where there is none: for a
+    /// standby, whose checks ask the row each time. Whether it is held. Exclusive lock.
+    pub fn remember(&self, key: &Key, row: &Row, now: Timestamp) -> bool {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            let entry = match self.table.find(place, key) {
+                Some(entry) if entry.version() == row.version => entry,
+                Some(entry) => {
+                    entry.fill(row, Word::of(row.session.last_activity));
+                    entry
+                }
+                None => match self.table.insert(place, key, Room::AtAnyCost) {
+                    Some(entry) => {
+                        entry.fill(row, Word::of(row.session.last_activity));
+                        entry
+                    }
+                    None => return false,
+                },
+            };
+            entry.set_unverified();
+            entry.touch(now);
+            true
+        })
+    }
+
+    fn ticket(&self, partition: usize) -> Ticket {
+        Ticket {
+            generation: self.table.generation(partition),
+        }
+    }
+
+    fn stands(&self, partition: usize, ticket: Ticket) -> bool {
+        self.table.generation(partition) == ticket.generation
+    }
+}
+
+/// Judges a verified entry, and touches or marks it.
+fn answer(entry: &Entry, params: &Params, request: Request, now: Timestamp) -> Checked {
+    loop {
+        let word = entry.word();
+        let session = entry.session(word);
+        let unchanged = |judgement| Checked::Answer {
+            judgement,
+            session,
+            newly_marked: false,
+            newly_dirty: false,
+        };
+        if let Some(expiry) = word.mark() {
+            return unchanged(Judgement::Expired(expiry));
+        }
+        let judgement = judge(&session, params, request, now);
+        match judgement {
+            Judgement::Expired(_) if request == Request::Look => return unchanged(judgement),
+            Judgement::Expired(expiry) => {
+                if entry.mark_if(word, expiry) {
+                    return Checked::Answer {
+                        judgement,
+                        session,
+                        newly_marked: true,
+                        newly_dirty: false,
+                    };
+                }
+                // A touch or another's mark came first: judge what is there now.
+            }
+            Judgement::Valid { touch: false, .. } => return unchanged(judgement),
+            Judgement::Valid { touch: true, .. } => {
+                let before = entry.touch(now);
+                if before.mark().is_some() {
+                    continue;
+                }
+                return Checked::Answer {
+                    judgement,
+                    session: Session {
+                        last_activity: before.activity().max(now),
+                        ..session
+                    },
+                    newly_marked: false,
+                    newly_dirty: entry.was_clean(before),
+                };
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What the worker and the shutdown do with the entries: look for them, write them down, end them, take them in again.
+
+use super::table::Room;
+use super::{Key, Locks, Registry, Row, Word, snapshot};
+use crate::digest::Digest;
+use crate::params::Params;
+use crate::time::Timestamp;
+use crate::verdict::{Expiry, Judgement, Request, Session, judge};
+
+/// An entry as a scan tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Whose it is.
+    pub digest: Digest,
+    /// Which opening.
+    pub version: i64,
+    /// Its activity.
+    pub activity: Timestamp,
+    /// Its mark, if it has one.
+    pub mark: Option<Expiry>,
+}
+
+/// Which entries a scan is after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those with activity that the row does not know, and no mark.
+    Dirty,
+    /// Those that are marked.
+    Marked,
+    /// Every one.
+    Any,
+}
+
+/// What became of an attempt to mark a session that the purge found on its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marked {
+    /// It is marked: no check says true of it any more.
+    Yes(Expiry),
+    /// It is valid after all.
+    No,
+    /// The row is not the newest, or is being replaced: look again.
+    Over,
+    /// There is no room for the mark.
+    Full,
+}
+
+impl<'m, L: Locks> Registry<'m, L> {
+    /// Marks a session that the purge, or a check that the row answered, found expired, so that no check lets it in from
+    /// here on: also where it is in flux, for as long as its version stays. The newer of row and entry counts. `insist`
+    /// where looking again has led to nothing. Exclusive lock.
+    pub fn mark_expired(&self, key: &Key, row: &Row, params: &Params, now: Timestamp, insist: bool) -> Marked {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            let entry = match self.table.find(place, key) {
+                // Versions of one session only grow: a greater one than the row's means that the row is not the newest.
+                Some(entry) if entry.version() > row.version => return Marked::Over,
+                Some(entry) if entry.is_sealed(row.version) => return Marked::Over,
+                Some(entry) if entry.version() == row.version => entry,
+                // The transaction that wrote the row is about to say what of the older opening goes on with it.
+                Some(entry) if entry.is_in_flux() && !entry.is_placeholder() && !insist => return Marked::Over,
+                Some(entry) => {
+                    entry.fill(row, Word::of(row.session.last_activity));
+                    entry.set_unverified();
+                    entry
+                }
+                None => {
+                    let Some(entry) = self.table.insert(place, key, Room::All) else {
+                        return Marked::Full;
+                    };
+                    entry.fill(row, Word::of(row.session.last_activity));
+                    entry.set_unverified();
+                    entry
+                }
+            };
+            if let Some(mark) = entry.word().mark() {
+                return Marked::Yes(mark);
+            }
+            let newest = Session {
+                last_activity: entry.word().activity().max(row.session.last_activity),
+                ..row.session
+            };
+            match judge(&newest, params, Request::Look, now) {
+                Judgement::Expired(expiry) => {
+                    entry.mark(expiry);
+                    Marked::Yes(expiry)
+                }
+                Judgement::Valid { .. } => Marked::No,
+            }
+        })
+    }
+
+    /// Collects entries of a database's table, from one partition, that `wanted` says yes to, into the room that `found`
+    /// has; whether there may be more. Shared lock.
+    pub fn collect(&self, partition: usize, database: u32, table: u32, wanted: Wanted, found: &mut Vec<Seen>) -> bool {
+        self.locks.shared(partition, || {
+            for entry in self.table.entries(partition) {
+                if entry.belongs_to(database, Some(table)) && entry.is_wanted(wanted) {
+                    if found.len() == found.capacity() {
+                        return true;
+                    }
+                    found.push(entry.seen());
+                }
+            }
+            false
+        })
+    }
+
+    /// The row of this opening now has at least this activity: committed. Whether there is newer activity by now, of which
+    /// the touch that made it did not know that it was the first to. Shared lock.
+    #[must_use = "activity that nobody else will tell of"]
+    pub fn flushed(&self, key: &Key, version: i64, activity: Timestamp) -> bool {
+        let place = self.table.place(key);
+        self.locks.shared(place.partition, || {
+            let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) else {
+                return false;
+            };
+            entry.flushed(activity);
+            entry.is_wanted(Wanted::Dirty)
+        })
+    }
+
+    /// The row of this opening is gone, or is another opening's: committed. Exclusive lock.
+    pub fn ended(&self, key: &Key, version: i64) {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            self.table.bump_generation(place.partition);
+            if let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) {
+                if entry.is_in_flux() {
+                    entry.set_unverified();
+                } else {
+                    self.table.remove(place, entry);
+                }
+            }
+        });
+    }
+
+    /// Forgets a database that is no more, or one table of it. Exclusive locks, one after the other.
+    pub fn forget(&self, database: u32, table: Option<u32>) {
+        for partition in 0..self.table.partitions() {
+            self.locks.exclusive(partition, || {
+                self.table.bump_generation(partition);
+                self.table.remove_where(partition, |entry| {
+                    entry.belongs_to(database, table) && !entry.is_in_flux()
+                });
+            });
+        }
+    }
+
+    /// Forgets a database's sessions of tables that are no more. Exclusive locks, one after the other.
+    pub fn forget_all_but(&self, database: u32, table: u32) {
+        for partition in 0..self.table.partitions() {
+            self.locks.exclusive(partition, || {
+                self.table.remove_where(partition, |entry| {
+                    entry.belongs_to(database, None) && !entry.belongs_to(database, Some(table)) && !entry.is_in_flux()
+                });
+            });
+        }
+    }
+
+    /// What no row has: dirty or marked. Nobody else may use the registry meanwhile.
+    pub fn unsaved(&self) -> impl Iterator<Item = snapshot::Record> + use<'m, L> {
+        let table = self.table;
+        (0..table.partitions())
+            .flat_map(move |partition| table.entries(partition))
+            .filter(|entry| entry.is_wanted(Wanted::Dirty) || entry.is_wanted(Wanted::Marked))
+            .map(|entry| entry.record())
+    }
+
+    /// Takes in what an earlier registry had unsaved: an unverified entry, which counts only where the row is of its
+    /// version. Whether there was room. Exclusive lock.
+    pub fn restore(&self, record: &snapshot::Record) -> bool {
+        let key = record.key();
+        let place = self.table.place(&key);
+        self.locks.exclusive(place.partition, || {
+            if self.table.find(place, &key).is_some() {
+                return false;
+            }
+            let Some(entry) = self.table.insert(place, &key, record.room()) else {
+                return false;
+            };
+            entry.restore(record);
+            true
+        })
+    }
+}
