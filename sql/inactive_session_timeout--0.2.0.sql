@@ -259,8 +259,9 @@ CREATE FUNCTION session_timeout.purge_sessions() RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ist_purge_sessions';
 COMMENT ON FUNCTION session_timeout.purge_sessions() IS
     'Deletes every session that is past a limit, with its event and notice, and the events older than the retention: how '
-    'many sessions. Rows that others have locked are left for next time. 25006: a read-only transaction. Reads the whole '
-    'table. Part of the caller''s transaction.';
+    'many sessions. Rows that others have locked are left for next time. Where no worker comes, it also sets clocks of '
+    'sessions to now that lie in the future. 25006: a read-only transaction. Reads the whole table. Part of the caller''s '
+    'transaction.';
 
 CREATE FUNCTION session_timeout.flush_sessions() RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ist_flush_sessions';

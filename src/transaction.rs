@@ -41,7 +41,7 @@ use crate::session::version_of;
 use crate::shared::database::{Database, Presence};
 use crate::shared::{self, Shared, database};
 use crate::store::table::{Latest, Table};
-use crate::store::{login_lock, session_row};
+use crate::store::{self, login_lock, session_row};
 
 /// The most sessions that are listed one by one.
 pub const MOST: usize = 256;
@@ -286,6 +286,11 @@ unsafe extern "C-unwind" fn on_subtransaction(
 
 /// Within the transaction: may raise, which aborts it.
 fn before_commit(shared: &'static Shared) -> Result<(), Error> {
+    if CHANGES.with_borrow(Changes::is_empty) {
+        return Ok(());
+    }
+    // What the last command wrote is to be seen too: not every way to a commit has come past here.
+    store::make_visible();
     look_at_rows();
     begin_flux(shared);
     tell_of_replaced(shared)
@@ -371,12 +376,13 @@ fn end(committed: bool) {
 impl Changes {
     fn settle(&mut self, shared: &'static Shared, committed: bool) {
         // First what the older openings came to: from here on nothing gets into them any more.
-        // Activity that a clock which was ahead has left goes no further.
-        let now = clock::now();
         for listed in self.sessions.iter_mut().filter(|_| committed) {
             if let Some((key, version)) = listed.session.heir_of() {
                 let word = shared.registry.seal(&key, version);
-                listed.session.inherit(word.map(|word| word.no_later_than(now)));
+                // Activity that a clock which was ahead has left goes no further.
+                listed
+                    .session
+                    .inherit(word.map(|word| word.no_later_than(clock::now())));
             }
         }
         // A request that was judged by parameters which were rolled back has not counted.

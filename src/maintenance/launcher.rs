@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::{PAUSE, background_worker, signal};
+use super::{LATER, PAUSE, background_worker, signal};
 use crate::shared::database::{self, Database, Presence, is_ahead};
 use crate::shared::{self, Shared};
 use crate::{clock, guc};
@@ -29,8 +29,9 @@ const LONGEST_BACKOFF: i64 = 300_000_000;
 
 /// A worker that was started, until it is known to have ended.
 struct Started {
-    at: i64,
     database: Oid,
+    /// How many workers had ended there before.
+    ended_before: u32,
     handle: *mut pg_sys::BackgroundWorkerHandle,
 }
 
@@ -64,11 +65,13 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
                 pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
             }
         }
-        let now = clock::now().micros();
-        if now >= next_look || is_ahead(next_look, now.saturating_add(guc::naptime() * 1_000_000)) {
+        let looked = clock::now().micros();
+        let naptime = guc::naptime() * 1_000_000;
+        if looked >= next_look || is_ahead(next_look, looked.saturating_add(naptime)) {
             look_at_databases(shared);
-            next_look = now.saturating_add(guc::naptime() * 1_000_000);
+            next_look = looked.saturating_add(naptime);
         }
+        let now = clock::now().micros();
         started.retain(is_running);
         let next = start_what_is_due(shared, &mut started, now).min(next_look);
         let nap = (next.saturating_sub(now) / 1000).clamp(SHORTEST_NAP, guc::naptime() * 1000);
@@ -165,10 +168,11 @@ fn start_what_is_due(shared: &'static Shared, started: &mut Vec<Started>, now: i
             // One that ends wakes us.
             return i64::MAX;
         }
+        let ended_before = database.ended.load(Acquire);
         match start_worker(database.oid()) {
             Some(handle) => started.push(Started {
-                at: now,
                 database: database.oid(),
+                ended_before,
                 handle,
             }),
             None => {
@@ -198,7 +202,7 @@ fn due_at(database: &Database, now: i64) -> i64 {
     };
     let not_before = match database.not_before.load(Acquire) {
         i64::MAX => i64::MAX,
-        until if is_ahead(until, now.saturating_add(LONGEST_BACKOFF)) => i64::MIN,
+        until if is_ahead(until, now.saturating_add(LATER)) => i64::MIN,
         until => until,
     };
     let wished = match database.presence() {
@@ -247,9 +251,10 @@ fn is_running(started: &Started) -> bool {
                 && let Some(database) = shared.databases.iter().find(|one| one.oid() == started.database)
             {
                 database.worker.store(0, Release);
-                // One that could not even connect has written neither.
-                if database.last_pass.fetch_max(clock::now().micros(), AcqRel) < started.at {
+                // One that could not even connect has not said that it ended.
+                if database.ended.load(Acquire) == started.ended_before {
                     database.failures.fetch_add(1, AcqRel);
+                    database.last_pass.store(clock::now().micros(), Release);
                 }
             }
         }

@@ -26,6 +26,9 @@ use pgrx::pg_sys;
 /// How long a pass goes on: then it ends, and another comes back.
 pub const PASS: Duration = Duration::from_secs(2);
 
+/// How long what is another's is left alone, in microseconds.
+pub const LATER: i64 = 2_000_000;
+
 /// How long a database is left alone after a pass, in microseconds: whoever waits to drop or copy it gets its turn.
 pub const PAUSE: i64 = 500_000;
 

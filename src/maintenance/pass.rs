@@ -46,6 +46,9 @@ use crate::{clock, guc, settings};
 /// Rows of one transaction.
 pub const BATCH: usize = 500;
 
+/// After so many batches of a flush whose pages could not be pruned, the rest of the pass goes to other pages at once.
+const HELD_UP: u32 = 3;
+
 /// Heap pages of one transaction of the purge.
 pub const PAGES: u32 = 32;
 
@@ -199,21 +202,28 @@ impl Pass {
         let partitions = registry.partitions();
         let first = from.load(Relaxed) as usize;
         let mut batch: Vec<Seen> = Vec::with_capacity(BATCH);
-        let (mut done, mut previous) = (0, None);
+        // Some of a partition may be wanted again by the time it is looked at again, and again.
+        let most_looks = 2 * (registry.slots_per_partition() / BATCH + 1);
+        let (mut done, mut looks, mut previous) = (0, 0, Vec::new());
         while done < partitions {
             let partition = (first + done) % partitions;
             let before = batch.len();
             if !registry.collect(partition, database, table, wanted, &mut batch) {
                 done += 1;
+                looks = 0;
                 continue;
             }
             // The batch is full. What is left of this partition comes when it is looked at again: what was worked on is
             // then no longer wanted. Where a whole batch was all its own and none of it went away, go on.
-            let is_stuck = before == 0 && previous == batch.first().map(|seen| seen.digest);
-            previous = batch.first().map(|seen| seen.digest);
+            looks += 1;
+            let is_stuck = before == 0 && previous == batch || looks == most_looks;
             work(&batch)?;
+            previous.clone_from(&batch);
             batch.clear();
-            done += usize::from(is_stuck);
+            if is_stuck {
+                done += 1;
+                looks = 0;
+            }
             if self.is_over() {
                 from.store(partition as u32, Relaxed);
                 return Ok(false);
@@ -249,17 +259,27 @@ impl Pass {
     }
 
     fn flush(&self) -> Result<bool, Error> {
-        let mut placement = Placement::SamePage;
+        // Batches one after another whose pages could not be pruned.
+        let mut held_up = 0;
         self.batches(Wanted::Dirty, &self.database.flush_from, |batch| {
+            let mut placement = if held_up < HELD_UP {
+                Placement::SamePage
+            } else {
+                Placement::AnyPage
+            };
             let mut rest = self.flush_in_transaction(batch, placement)?;
             while !rest.is_empty() {
                 let crowded = self.flush_in_transaction(&rest, placement)?;
-                if crowded.len() == rest.len() {
-                    // Somebody's snapshot still needs what was replaced, and will need it for the rest of this pass too.
+                // Somebody's snapshot still needs what was replaced, or somebody is looking at the page.
+                if crowded.len() == rest.len() || self.is_over() {
                     placement = Placement::AnyPage;
                 }
                 rest = crowded;
             }
+            held_up = match placement {
+                Placement::SamePage => 0,
+                Placement::AnyPage => held_up + 1,
+            };
             Ok(())
         })
     }
@@ -308,8 +328,10 @@ impl Pass {
                 return Ok(false);
             };
             self.forget(&gone);
-            self.set_back(&ahead)?;
             self.database.purged.fetch_add(purged as u64, Relaxed);
+            if !self.set_back(&ahead)? {
+                return Ok(false);
+            }
             self.database
                 .purge_from
                 .store(if is_end { 0 } else { from.saturating_add(PAGES) }, Release);
@@ -380,9 +402,12 @@ impl Pass {
         Ok(Some((ender.announce(&self.unsent), is_end)))
     }
 
-    /// Sets clocks of these openings to now that are later.
-    fn set_back(&self, ahead: &[(Digest, i64)]) -> Result<(), Error> {
-        for batch in ahead.chunks(ahead::MOST) {
+    /// Sets clocks of these openings to now that are later: whether it came to the last of them.
+    fn set_back(&self, ahead: &[(Digest, i64)]) -> Result<bool, Error> {
+        for (n, batch) in ahead.chunks(ahead::MOST).enumerate() {
+            if n > 0 && self.is_over() {
+                return Ok(false);
+            }
             in_transaction(Some(self.owner), || {
                 let Some(mut writer) = Writer::try_open(self.objects.session) else {
                     self.was_refused.set(true);
@@ -396,7 +421,7 @@ impl Pass {
                 Ok(())
             })?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn forget_old_events(&self) -> Result<bool, Error> {

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::{pass, signal};
+use super::{LATER, pass, signal};
 use crate::clock;
 use crate::shared::database::{self, Database, Presence};
 use crate::shared::{self, Shared};
@@ -39,9 +39,6 @@ pub extern "C-unwind" fn ist_worker_main(argument: pg_sys::Datum) {
     run(shared, database);
 }
 
-/// How long what is another's is left alone, microseconds.
-const LATER: i64 = 2_000_000;
-
 /// A pass that has taken things off the list of what there is to do, and has not ended.
 static UNFINISHED: AtomicBool = AtomicBool::new(false);
 
@@ -57,6 +54,7 @@ unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
             database.set_urgent();
         }
         database.last_pass.store(clock::now().micros(), Release);
+        database.ended.fetch_add(1, AcqRel);
         database.worker.store(0, Release);
     }
     shared.control.wake_launcher();

@@ -16,15 +16,16 @@ use crate::{clock, store};
 pub const MOST: usize = transaction::MOST;
 
 /// Sets the clocks of one opening of a session to now where they are later, in the row or in memory, waiting for nobody.
-/// That is a change as one by hand is: the row gets a new version, which takes a mark along.
+/// That is a change as one by hand is: the row gets a new version, which takes along a mark that comes meanwhile.
 pub fn set_back(objects: &Objects, writer: &mut Writer, digest: &Digest, version: i64) -> Result<Left, Error> {
     let row = match lock_opening(writer, digest, version, Purpose::Update)? {
         Ok(row) => row,
         Err(left) => return Ok(left),
     };
-    let session = Known::of(objects, digest, &row_of(&row)).session;
+    let Known { session, mark } = Known::of(objects, digest, &row_of(&row));
     let now = clock::now();
-    if !is_ahead(&session, now) {
+    // One that was found expired is about to be ended.
+    if mark.is_some() || !is_ahead(&session, now) {
         return Ok(Left::Nothing);
     }
     let next = store::next_value(objects.session_version);

@@ -75,10 +75,7 @@ fn evaluate(digest: &Digest, params: &Params, request: Request, detail: Detail) 
     };
     let (answered, now) = match shared::get() {
         Some(shared) => live::evaluate(shared, &objects, digest, params, request),
-        None => {
-            let now = clock::now();
-            (on_row(&objects, digest, params, request, now)?, now)
-        }
+        None => on_row(&objects, digest, params, request)?,
     };
     let (status, session) = match answered {
         Answered::Session(status, session) => (status, session),
@@ -125,22 +122,24 @@ fn on_row(
     digest: &Digest,
     params: &Params,
     request: Request,
-    now: Timestamp,
-) -> Result<Answered, Error> {
-    let Some(mut session) = read(objects, digest, |row| row.session()) else {
-        return Ok(Answered::NoSession(Status::Unknown));
+) -> Result<(Answered, Timestamp), Error> {
+    let row = read(objects, digest, |row| row.session());
+    // Not before the row was read, which may have waited: others have used the session meanwhile.
+    let now = clock::now();
+    let Some(mut session) = row else {
+        return Ok((Answered::NoSession(Status::Unknown), now));
     };
     let judgement = judge(&session, params, request, now);
     match judgement {
         Judgement::Valid { touch: true, .. } if touch_is_due(&session, params, now) && store::is_writable() => {
-            touch(objects, digest, params, &mut session, now)?;
+            touch(objects, digest, params, &mut session)?;
         }
         Judgement::Expired(_) if request != Request::Look && store::is_writable() => {
             expire(objects, digest, params)?;
         }
         _ => {}
     }
-    Ok(Answered::Session(judgement.into(), session))
+    Ok((Answered::Session(judgement.into(), session), now))
 }
 
 /// Looks at the newest committed version of a session's row; `None` where there is none.
@@ -157,19 +156,14 @@ pub(super) fn read_row(objects: &Objects, digest: &Digest) -> Option<Row> {
 
 /// Moves a session's activity forward to now, unless that has to wait for another transaction: losing a touch can only
 /// end a session early.
-fn touch(
-    objects: &Objects,
-    digest: &Digest,
-    params: &Params,
-    session: &mut Session,
-    now: Timestamp,
-) -> Result<(), Error> {
+fn touch(objects: &Objects, digest: &Digest, params: &Params, session: &mut Session) -> Result<(), Error> {
     let Some(mut writer) = Writer::try_open(objects.session) else {
         return Ok(());
     };
     let Some(row) = find_and_lock(&writer, digest, Purpose::Update, Patience::Skip)? else {
         return Ok(());
     };
+    let now = clock::now();
     if touch_is_due(&row.session(), params, now) {
         writer.update(&row, |values| {
             *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(now));

@@ -6,15 +6,16 @@ use session_timeout_core::verdict::{Expiry, Judgement, Request, is_ahead, judge}
 use super::{Known, ahead, find_and_lock, row_of, version_of};
 use crate::ending::{self, Batch};
 use crate::error::Error;
+use crate::shared::{self, database};
 use crate::store::session_row::SessionRow;
 use crate::store::table::Latest;
 use crate::store::write::{Patience, Purpose, Writer};
 use crate::store::{self, Scratch, scan};
 use crate::transaction::{self, Change};
-use crate::{catalog, clock, settings, shared};
+use crate::{catalog, clock, settings};
 
-/// Expires every session that is past its limit and not locked by others, and deletes old events: how many sessions. Without
-/// preload it also sets clocks to now that are later.
+/// Expires every session that is past its limit and not locked by others, and deletes old events: how many sessions. Where
+/// no worker comes, it also sets clocks to now that are later.
 pub fn purge() -> Result<usize, Error> {
     let objects = catalog::objects()?;
     let params = settings::current()?;
@@ -22,6 +23,7 @@ pub fn purge() -> Result<usize, Error> {
     let snapshot = Latest::take(writer.table());
     let now = clock::now();
     let mut scratch = Scratch::new();
+    let has_worker = shared::get().and_then(database::mine).is_some();
     let (mut candidates, mut ahead) = (Vec::new(), Vec::new());
     scan::all_rows(writer.table(), &snapshot, |row| {
         scratch.run(|| {
@@ -33,7 +35,7 @@ pub fn purge() -> Result<usize, Error> {
             let is_expired = matches!(judge(&session, &params, Request::Look, now), Judgement::Expired(_));
             if is_expired || is_marked() {
                 candidates.extend(row.digest());
-            } else if is_ahead(&session, now) && shared::get().is_none() {
+            } else if !has_worker && is_ahead(&session, now) {
                 ahead.extend(row.digest().map(|digest| (digest, version_of(&row))));
             }
         });
@@ -60,7 +62,7 @@ pub fn purge() -> Result<usize, Error> {
             Ok(())
         })?;
     }
-    // Where there is a registry there is a worker, which does it in transactions of its own.
+    // A worker does it in transactions of its own.
     for (digest, version) in ahead {
         pgrx::check_for_interrupts!();
         scratch.run(|| ahead::set_back(&objects, &mut writer, &digest, version))?;

@@ -116,6 +116,8 @@ pub struct Database {
 
     /// When the last pass ended.
     pub last_pass: AtomicI64,
+    /// Workers that were here and have ended: they all say so, in whatever way they end.
+    pub ended: AtomicU32,
     /// Rows written, ever.
     pub flushed: AtomicU64,
     /// Sessions expired that a check had marked, ever.

@@ -78,9 +78,11 @@ fn shorter(one: Option<TimeDelta>, other: Option<TimeDelta>) -> Option<TimeDelta
 }
 
 /// Whether one of a session's clocks is later than now: the server's clock has been set back, or a row was written so by
-/// hand. While that lasts, the session is as if it had just been used, or opened: its clocks are to be set to now.
+/// hand. While that lasts, the session is as if it had just been used, or opened: its clocks are to be set to now. Not for a
+/// second: another machine's clock, from which a row was replicated, may differ by that.
 pub fn is_ahead(session: &Session, now: Timestamp) -> bool {
-    session.last_activity > now || session.opened_at > now
+    let latest = now.saturating_add(TimeDelta::seconds(1));
+    session.last_activity > latest || session.opened_at > latest
 }
 
 /// Activity counts as no later than now: a clock set back keeps nobody in.
@@ -223,13 +225,13 @@ impl Outlook {
 }
 
 /// Whether a touch is worth a write of the row: without the registry, activity is written only when it is older than
-/// a hundredth of the idle limit, and 60 s at most; or when it is later than now.
+/// a hundredth of the idle limit, and 60 s at most; or when it is [ahead](is_ahead).
 pub fn touch_is_due(session: &Session, params: &Params, now: Timestamp) -> bool {
     let most = TimeDelta::seconds(60);
     let granularity = Limits::of(session, params)
         .idle
         .map_or(most, |delay| (delay / 100).min(most));
-    session.last_activity > now || now.since(session.last_activity) > granularity
+    is_ahead(session, now) || now.since(session.last_activity) > granularity
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! What others do to a session between a transaction's change of it and that transaction's end: activity and expiry are
 //! theirs, and are not lost with a version, a savepoint or a rollback.
 
+use std::thread;
+
 use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::Client;
-use session_timeout_tests::{Database, param};
+use session_timeout_tests::{Database, eventually, param};
 
 use super::support::{
     QUIET, and, database, open_expired, wait_for_passes, wait_until_flushed, wait_until_gone, wait_until_idle,
 };
+use crate::in_flight::SOON;
 use crate::support::{SessionCalls, new_sid};
 
 const SET_LIMIT: &str = "UPDATE session_timeout.session SET idle_delay = '5 hours' \
@@ -60,6 +63,28 @@ fn an_expiry_found_before_a_change_of_limits_is_committed_stays() {
     assert_eq!(other.verdict(&sid).status, "idle_expired");
     admin.set_param(param::DELAY, Some("1 day"));
     changer.run("COMMIT");
+    assert!(!other.check(&sid));
+    wait_until_gone(&mut other, &sid);
+    assert_eq!(other.event_kinds(&sid), ["idle_expired"]);
+}
+
+/// In the simple protocol a statement that is a transaction of its own ends without its last change being made visible.
+#[test]
+fn an_expiry_found_while_one_statement_changes_the_limits_stays() {
+    let database = database("limits_statement", &QUIET);
+    let (mut changer, mut other, mut admin) = three(&database);
+    let sid = new_sid();
+    open_expired(&mut changer, &sid);
+    let change = format!(
+        "UPDATE session_timeout.session SET idle_delay = '5 hours' \
+         WHERE digest = session_timeout.session_digest('{sid}') RETURNING pg_sleep(3)"
+    );
+    let changed = thread::spawn(move || changer.batch_execute(&change));
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
+    eventually("the row is changed", SOON, || admin.value::<i64>(asleep, &[]) == 1);
+    assert_eq!(other.verdict(&sid).status, "idle_expired");
+    admin.set_param(param::DELAY, Some("1 day"));
+    changed.join().expect("a thread").expect("the change");
     assert!(!other.check(&sid));
     wait_until_gone(&mut other, &sid);
     assert_eq!(other.event_kinds(&sid), ["idle_expired"]);

@@ -1,5 +1,8 @@
 //! A server whose clock is set back: what was done by the clock that was ahead keeps nobody in, and holds nothing up.
 
+use std::time::Duration;
+use std::{fs, thread};
+
 use session_timeout_tests::chrono::Utc;
 use session_timeout_tests::{Shutdown, eventually, param};
 
@@ -74,4 +77,26 @@ fn a_clean_restart_by_a_clock_that_was_set_back_keeps_nobody_in() {
     database.set_params(&QUICK);
     wait_until_gone(&mut client, &sid);
     assert_eq!(client.event_kinds(&sid), ["idle_expired"]);
+}
+
+#[test]
+fn a_database_that_fails_is_backed_off_from_after_the_clock_was_set_back_too() {
+    let server = preloaded().own_clock().start();
+    server.set_clock(A_DAY);
+    let database = database_of(&server, "broken", &QUICK);
+    let oid: i64 = database.connect().value(
+        "SELECT oid::bigint FROM pg_database WHERE datname = current_database()",
+        &[],
+    );
+    // Nobody can connect to it, which PostgreSQL says in its log each time.
+    let version = server.data_directory().join(format!("base/{oid}/PG_VERSION"));
+    let aside = version.with_extension("aside");
+    fs::rename(&version, &aside).expect("the file is moved");
+    server.set_clock(0);
+    let attempts = || server.log().matches("FATAL").count();
+    eventually("a worker fails", SOON, || attempts() > 0);
+    thread::sleep(Duration::from_secs(5));
+    // After 1, 2 and 4 seconds; one more for a busy machine.
+    assert!(attempts() <= 5, "{} attempts", attempts());
+    fs::rename(&aside, &version).expect("the file is moved back");
 }
