@@ -90,7 +90,7 @@ impl Scale {
             name: "full",
             sessions: 100_000,
             clients: &[1, 4, 16, 64],
-            rounds: 3,
+            rounds: 5,
             seconds: 1,
             hot_clients: 8,
             minute: (10_000, 10),
