@@ -289,7 +289,7 @@ fn before_commit(shared: &'static Shared) -> Result<(), Error> {
     if CHANGES.with_borrow(Changes::is_empty) {
         return Ok(());
     }
-    // What the last command wrote is to be seen too: not every way to a commit has come past here.
+    // What the last command wrote is to be seen too: a statement that is a transaction of its own has not made it so.
     store::make_visible();
     look_at_rows();
     begin_flux(shared);

@@ -370,10 +370,7 @@ impl Pass {
                 let Some(digest) = version.digest() else { return };
                 match judge(&row.session, &params, Request::Look, now) {
                     Judgement::Expired(expiry) => candidates.push((version.tid(), digest, row, expiry)),
-                    // One opened since then is not ahead of the clock.
-                    Judgement::Valid { .. } if is_ahead(&row.session, now) && is_ahead(&row.session, clock::now()) => {
-                        ahead.push((digest, row.version));
-                    }
+                    Judgement::Valid { .. } if is_ahead(&row.session, now) => ahead.push((digest, row.version)),
                     Judgement::Valid { .. } => {}
                 }
             });
