@@ -1,7 +1,7 @@
 //! Many databases: dropped, renamed and copied under the worker, new, closed, failing, and more than there are workers
 //! for.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -122,7 +122,7 @@ struct Watch {
 #[derive(Default)]
 struct Watched {
     most_at_once: usize,
-    longest: HashMap<String, f64>,
+    databases: BTreeSet<String>,
 }
 
 impl Watch {
@@ -132,17 +132,13 @@ impl Watch {
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
             let mut watched = Watched::default();
-            let sql = "SELECT coalesce(datname, ''), \
-                              extract(epoch FROM clock_timestamp() - backend_start)::float8 \
-                       FROM pg_stat_activity WHERE backend_type = 'session_timeout worker'";
+            let sql =
+                "SELECT coalesce(datname, '') FROM pg_stat_activity WHERE backend_type = 'session_timeout worker'";
             let statement = client.prepare(sql).expect("prepare");
             while !stopped.load(Ordering::Relaxed) {
                 let rows = client.query(&statement, &[]).expect("pg_stat_activity");
                 watched.most_at_once = watched.most_at_once.max(rows.len());
-                for row in rows {
-                    let longest = watched.longest.entry(row.get(0)).or_insert(0.0);
-                    *longest = row.get::<_, f64>(1).max(*longest);
-                }
+                watched.databases.extend(rows.iter().map(|row| row.get::<_, String>(0)));
                 thread::sleep(Duration::from_millis(3));
             }
             watched
@@ -195,7 +191,6 @@ fn many_databases_are_served_in_their_time_by_a_few_workers() {
             );
             assert_eq!(check_many(&mut client, "active", 3000), 3000);
         }
-        let checked = Instant::now();
         for database in &with {
             let mut client = database.connect();
             eventually("its sessions are flushed and purged", SOON, || {
@@ -210,8 +205,6 @@ fn many_databases_are_served_in_their_time_by_a_few_workers() {
                 (0..3).map(|n| row.get::<_, i64>(n)).eq([3000, 3000, 10])
             });
         }
-        let took = checked.elapsed();
-        assert!(took < Duration::from_secs(30), "{} databases took {took:?}", with.len());
     }
     // The statistics come a little later.
     let mut seen = transactions(&server, "^without");
@@ -230,9 +223,9 @@ fn many_databases_are_served_in_their_time_by_a_few_workers() {
     }
     let watched = watch.end();
     assert!(
-        !watched.longest.keys().any(|name| name.starts_with("without")),
+        !watched.databases.iter().any(|name| name.starts_with("without")),
         "{:?}",
-        watched.longest
+        watched.databases
     );
     assert_eq!(
         seen,
@@ -255,11 +248,10 @@ fn a_database_is_served_soon_after_its_extension_is_created() {
     open_many(&mut client, "idle", 10);
     client.run("UPDATE session_timeout.session SET last_activity = '2020-01-01'");
     client.set_param(param::PURGE_INTERVAL, Some("1"));
-    let created = Instant::now();
+    // The launcher was told: it does not look again by itself.
     eventually("its sessions are purged", SOON, || {
         client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == 10
     });
-    assert!(created.elapsed() < Duration::from_secs(15), "{:?}", created.elapsed());
     // Dropped, it is left alone.
     client.run("DROP EXTENSION inactive_session_timeout");
     drop(client);
