@@ -1,8 +1,14 @@
 -- inactive_session_timeout: from 0.1.0 to 0.2.0.
 --
--- Only a comment changes in the database so far; the rest is in the library.
+-- Only comments change in the database so far; the rest is in the library.
 
 \echo Use "ALTER EXTENSION inactive_session_timeout UPDATE TO '0.2.0'" to load this file. \quit
+
+COMMENT ON TABLE session_timeout.config_parameter IS
+    'Parameters, in the form of Odoo''s ir.config_parameter. A change takes effect at its commit, at the next check of '
+    'every session. A deleted row means its default. A value that does not parse, and an unknown key with the prefix '
+    'inactive_session_time_out_, are refused (22023); other keys are stored as they are, with a warning where one is '
+    'almost that of a parameter.';
 
 COMMENT ON FUNCTION session_timeout.purge_sessions() IS
     'Deletes every session that is past a limit, with its event and notice, and the events older than the retention: how '

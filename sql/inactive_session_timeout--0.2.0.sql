@@ -26,7 +26,8 @@ CREATE TABLE session_timeout.config_parameter (
 COMMENT ON TABLE session_timeout.config_parameter IS
     'Parameters, in the form of Odoo''s ir.config_parameter. A change takes effect at its commit, at the next check of '
     'every session. A deleted row means its default. A value that does not parse, and an unknown key with the prefix '
-    'inactive_session_time_out_, are refused (22023); other keys are stored as they are.';
+    'inactive_session_time_out_, are refused (22023); other keys are stored as they are, with a warning where one is '
+    'almost that of a parameter.';
 COMMENT ON COLUMN session_timeout.config_parameter.id IS 'Number of the row; means nothing';
 COMMENT ON COLUMN session_timeout.config_parameter.key IS 'Name of the parameter';
 COMMENT ON COLUMN session_timeout.config_parameter.value IS

@@ -8,9 +8,10 @@
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Acquire;
 
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
-use session_timeout_core::params::{Key, Params};
+use session_timeout_core::params::{self, Key, Params};
 
 use crate::catalog::{self, Objects};
 use crate::entry::text_bytes;
@@ -60,6 +61,17 @@ fn shared_generation() -> Option<u64> {
         return None;
     }
     Some(database::mine(shared)?.parameters.load(Acquire))
+}
+
+/// Before a row is stored: refuses what does not parse, and warns of a key that was probably meant as one of ours.
+pub fn validate(key: &[u8], value: &[u8]) -> Result<(), Error> {
+    params::validate(key, value)?;
+    if let Some(misspelled) = Key::misspelled(key) {
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, misspelled.message, "")
+            .set_hint(misspelled.hint)
+            .report(PgLogLevel::WARNING);
+    }
+    Ok(())
 }
 
 /// After a change of `config_parameter`: the current transaction sees it from its next command on, others when it has

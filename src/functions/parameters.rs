@@ -33,7 +33,11 @@ fn set_param(call: Call) -> Answer {
     let (Some(key), Some(name)) = (call.datum(0), call.text(0)) else {
         return Err(Error::KeyMissing);
     };
-    params::validate(name, call.text(1).unwrap_or_else(|| default_of(name)))?;
+    match call.text(1) {
+        Some(value) => settings::validate(name, value)?,
+        // An unknown key of ours is refused here too.
+        None => drop(params::Key::from_name(name)?),
+    }
     require_writable(c"set_param()");
     let old = match call.datum(1) {
         Some(value) => store_value(key, value)?,
@@ -42,14 +46,6 @@ fn set_param(call: Call) -> Answer {
     settings::changed()?;
     store::make_visible();
     Ok(old)
-}
-
-/// A value that the key takes, for a deletion to be validated by: an unknown key of ours is refused there too.
-fn default_of(name: &[u8]) -> &'static [u8] {
-    params::Key::from_name(name)
-        .ok()
-        .flatten()
-        .map_or(b"", |key| key.default_value().as_bytes())
 }
 
 fn store_value(key: Datum, value: Datum) -> Result<Option<Datum>, Error> {

@@ -5,7 +5,6 @@
 
 use pgrx::pg_sys::{self, AttrNumber, Datum};
 use session_timeout_core::event::Kind;
-use session_timeout_core::params;
 
 use crate::catalog;
 use crate::clock;
@@ -157,7 +156,7 @@ fn parameter_before_write(call: Call) -> Answer {
         return Ok(Some(trigger.modified(&[])));
     };
     // SAFETY: both columns are text.
-    unsafe { params::validate(text_bytes(key), text_bytes(value))? };
+    unsafe { settings::validate(text_bytes(key), text_bytes(value))? };
     let now = Some(Datum::from(clock::now().micros()));
     if let Some(old) = trigger.old_row_of_update() {
         let written = new.column(WRITE_DATE);

@@ -1,13 +1,11 @@
 //! The SQL interface: the objects of the extension, their types and properties.
 
-use std::sync::{Arc, Mutex};
-
+use session_timeout_tests::postgres::Client;
 use session_timeout_tests::postgres::error::DbError;
 use session_timeout_tests::postgres::types::ToSql;
-use session_timeout_tests::postgres::{Client, NoTls};
 use session_timeout_tests::{error_of, shared};
 
-use crate::support::{SessionCalls, app, new_sid, own_database};
+use crate::support::{SessionCalls, app, connect_hearing, new_sid, own_database};
 
 /// The text values in the first column of what a query answers.
 #[track_caller]
@@ -363,11 +361,7 @@ fn an_extension_dropped_and_created_anew_finds_nothing_of_the_old() {
 #[test]
 fn without_preload_create_extension_warns_what_is_missing() {
     let database = shared().database_builder("warns").without_extension().create();
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let mut config = database.config();
-    let hear = Arc::clone(&heard);
-    config.notice_callback(move |notice: DbError| hear.lock().expect("unpoisoned").push(notice));
-    let mut admin = config.connect(NoTls).expect("a connection");
+    let (mut admin, heard) = connect_hearing(&database);
     admin.run("CREATE EXTENSION inactive_session_timeout");
     let heard = heard.lock().expect("unpoisoned");
     let warnings: Vec<&DbError> = heard.iter().filter(|notice| notice.severity() == "WARNING").collect();

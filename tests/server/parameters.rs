@@ -5,7 +5,8 @@ use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{error_of, param};
 
 use crate::support::{
-    DELAY, ISOLATION_LEVELS, OwnDatabase, SessionCalls, app, assert_about, assert_just_now, new_sid, own_database,
+    DELAY, ISOLATION_LEVELS, OwnDatabase, SessionCalls, app, assert_about, assert_just_now, connect_hearing, new_sid,
+    own_database,
 };
 
 const ALL: [&str; 8] = [
@@ -565,6 +566,36 @@ fn other_keys_are_stored_as_they_are() {
             &[&key, &value],
         );
         assert_eq!(stored(&mut admin, key).as_deref(), Some(value), "{key:?}");
+    }
+}
+
+#[test]
+fn a_key_that_is_almost_ours_is_stored_with_a_warning() {
+    let database = own_database();
+    let (mut admin, notices) = connect_hearing(&database);
+    let key = "inactive_session_timeout_delay";
+    for (way, warns) in [
+        ("SELECT session_timeout.set_param($1, '60')", true),
+        ("SELECT session_timeout.set_param($1, NULL)", false),
+        (
+            "INSERT INTO session_timeout.config_parameter (key, value) VALUES ($1, '60')",
+            true,
+        ),
+        (
+            "UPDATE session_timeout.config_parameter SET value = '90' WHERE key = $1",
+            true,
+        ),
+        ("DELETE FROM session_timeout.config_parameter WHERE key = $1", false),
+    ] {
+        admin.execute(way, &[&key]).expect("it is stored as it is");
+        let said = std::mem::take(&mut *notices.lock().expect("unpoisoned"));
+        let said: Vec<_> = said.iter().map(|n| (n.code().code(), n.message(), n.hint())).collect();
+        let warning = (
+            "01000",
+            "\"inactive_session_timeout_delay\" is not a parameter and has no effect",
+            Some("Perhaps you meant \"inactive_session_time_out_delay\"."),
+        );
+        assert_eq!(said, if warns { vec![warning] } else { vec![] }, "{way}");
     }
 }
 

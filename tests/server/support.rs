@@ -3,13 +3,14 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
+use session_timeout_tests::postgres::error::DbError;
 use session_timeout_tests::postgres::types::{FromSqlOwned, ToSql};
-use session_timeout_tests::postgres::{Client, Row};
+use session_timeout_tests::postgres::{Client, NoTls, Row};
 use session_timeout_tests::serde_json::{self, Value};
 use session_timeout_tests::{Database, next_notification, shared};
 
@@ -378,6 +379,16 @@ pub fn assert_just_now(time: Option<DateTime<Utc>>) {
         ago.abs() < TimeDelta::seconds(30),
         "{time:?} is not now, but {ago} before"
     );
+}
+
+/// A connection, and what the server says beside its answers: warnings and the like.
+#[track_caller]
+pub fn connect_hearing(database: &Database) -> (Client, Arc<Mutex<Vec<DbError>>>) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hear = Arc::clone(&heard);
+    let mut config = database.config();
+    config.notice_callback(move |notice| hear.lock().expect("unpoisoned").push(notice));
+    (config.connect(NoTls).expect("a connection"), heard)
 }
 
 /// Connects to `database` and LISTENs for the extension's notices.

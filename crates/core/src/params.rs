@@ -91,9 +91,34 @@ impl Key {
             Some(key) => Ok(Some(key)),
             None => Err(ParamError {
                 message: format!("there is no parameter \"{}\"", excerpt(name)),
-                hint: format!("The parameters are: {}.", Self::ALL.map(Self::name).join(", ")),
+                hint: Self::list(),
             }),
         }
+    }
+
+    /// A key that is stored as somebody else's, and was probably meant as one of these: it differs from [`PREFIX`] in
+    /// case and punctuation only, as `inactive_session_timeout_delay` does.
+    #[must_use]
+    pub fn misspelled(name: &[u8]) -> Option<Misspelled> {
+        let letters = |name: &[u8]| -> Vec<u8> {
+            let letters = name.iter().filter(|byte| byte.is_ascii_alphabetic());
+            letters.map(u8::to_ascii_lowercase).collect()
+        };
+        let given = letters(name);
+        if name.starts_with(PREFIX.as_bytes()) || !given.starts_with(&letters(PREFIX.as_bytes())) {
+            return None;
+        }
+        let meant = Self::ALL
+            .into_iter()
+            .find(|key| letters(key.name().as_bytes()) == given);
+        Some(Misspelled {
+            message: format!("\"{}\" is not a parameter and has no effect", excerpt(name)),
+            hint: meant.map_or_else(Self::list, |key| format!("Perhaps you meant \"{}\".", key.name())),
+        })
+    }
+
+    fn list() -> String {
+        format!("The parameters are: {}.", Self::ALL.map(Self::name).join(", "))
     }
 
     /// What its value may be, with an example.
@@ -231,6 +256,15 @@ pub fn validate(key: &[u8], value: &[u8]) -> Result<(), ParamError> {
         Some(key) => Params::default().set(key, value),
         None => Ok(()),
     }
+}
+
+/// What there is to say of a key that is stored (a warning, SQLSTATE 01000).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misspelled {
+    /// Which key it is, in ASCII, shortened.
+    pub message: String,
+    /// What was meant.
+    pub hint: String,
 }
 
 /// A parameter or a value that is refused (SQLSTATE 22023). Its display is the message.

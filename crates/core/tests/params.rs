@@ -106,6 +106,47 @@ fn a_key_of_ours_that_does_not_exist_is_refused_and_the_hint_lists_those_that_do
 }
 
 #[test]
+fn a_key_that_is_almost_ours_is_taken_for_misspelled() {
+    for (name, meant) in [
+        (
+            "inactive_session_timeout_delay",
+            Some("inactive_session_time_out_delay"),
+        ),
+        (
+            "Inactive_Session_Time_Out_Delay",
+            Some("inactive_session_time_out_delay"),
+        ),
+        (
+            " inactive-session-timeout.ignored_url_mode ",
+            Some("inactive_session_time_out_ignored_url_mode"),
+        ),
+        ("inactive_session_timeout_dely", None),
+        ("inactive_session_timeout\u{e9}", None),
+    ] {
+        let said = Key::misspelled(name.as_bytes()).expect("it is almost ours");
+        assert!(
+            said.message.is_ascii() && said.message.contains("has no effect"),
+            "{said:?}"
+        );
+        match meant {
+            Some(meant) => assert_eq!(said.hint, format!("Perhaps you meant \"{meant}\".")),
+            None => assert!(Key::ALL.iter().all(|key| said.hint.contains(key.name())), "{said:?}"),
+        }
+    }
+    for name in [
+        "",
+        "delay",
+        "web.base.url",
+        "inactive_session",
+        "sessions.inactive_session_time_out_delay",
+        "inactive_session_time_out_delay",
+        "inactive_session_time_out_dely",
+    ] {
+        assert_eq!(Key::misspelled(name.as_bytes()), None, "{name}");
+    }
+}
+
+#[test]
 fn each_parameter_sets_its_own_field() {
     assert_eq!(with(Key::Delay, "15 minutes").delay, Some(seconds(900)));
     assert!(with(Key::IgnoredUrl, "/a/*").ignored_urls.matches(b"/a/b"));
