@@ -1,11 +1,10 @@
 //! What a check answers, and what it leaves behind.
 
-use std::time::{Duration, Instant};
-
 use session_timeout_tests::chrono::TimeDelta;
 use session_timeout_tests::postgres::types::ToSql;
 use session_timeout_tests::{error_of, param};
 
+use crate::in_flight::InFlight;
 use crate::support::{
     DELAY, ISOLATION_LEVELS, SessionCalls, app, assert_about, assert_just_now, hex_digest, new_sid, own_database,
     unique,
@@ -807,19 +806,17 @@ fn a_check_sees_that_a_session_was_opened_since_its_transaction_began() {
 fn a_check_sees_that_a_session_was_closed_since_its_statement_began() {
     let (mut app, mut other, sid) = (app(), app(), new_sid());
     app.open(&sid);
-    let closing = Instant::now() + Duration::from_millis(100);
-    let closer = std::thread::spawn({
-        let sid = sid.clone();
-        move || {
-            std::thread::sleep(closing.saturating_duration_since(Instant::now()));
-            other.close_sid(&sid)
-        }
-    });
-    let seen: bool = app.value(
-        "SELECT session_timeout.check_session($1) FROM (SELECT pg_sleep(0.5) OFFSET 0) AS meanwhile",
-        &[&sid],
+    // The statement waits, once it has begun and before its check, until the other has closed the session.
+    let lock = format!("hashtext('{sid}')");
+    other.run(&format!("SELECT pg_advisory_lock({lock})"));
+    let sql = format!(
+        "SELECT session_timeout.check_session('{sid}') FROM (SELECT pg_advisory_lock({lock}) OFFSET 0) AS meanwhile"
     );
-    assert!(closer.join().expect("the other connection"), "closed meanwhile");
+    let checking = InFlight::start(app, move |client| client.value(&sql, &[]));
+    checking.is_waiting(&mut other);
+    assert!(other.close_sid(&sid));
+    other.run(&format!("SELECT pg_advisory_unlock({lock})"));
+    let seen: bool = checking.answer();
     assert!(!seen);
 }
 

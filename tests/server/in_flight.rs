@@ -11,7 +11,7 @@ use session_timeout_tests::{ServerError, eventually};
 use crate::support::SessionCalls;
 
 /// How long anything that is to happen at once may take on a busy machine.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// The levels in which nothing may fail with 40001 that is not SERIALIZABLE's own doing.
 pub const SNAPSHOT_LEVELS: [&str; 2] = ["READ COMMITTED", "REPEATABLE READ"];

@@ -252,9 +252,7 @@ fn a_session_that_was_opened_again_or_changed_and_never_checked_since_is_purged(
     client.open_limited("again", Some("1 second"), None);
     client.has_been_idle("changed", "3 hours");
     for sid in ["again", "changed"] {
-        eventually("it is purged", Duration::from_secs(20), || {
-            client.event_kinds(sid) == ["idle_expired"]
-        });
+        eventually("it is purged", SOON, || client.event_kinds(sid) == ["idle_expired"]);
         assert_eq!(client.stored(sid), None);
     }
 }
