@@ -189,8 +189,9 @@ impl Pass {
         key_of(&self.objects, digest)
     }
 
-    /// Calls `work` with batches of the registry's entries, from one partition after another: whether it came round. It
-    /// begins where it ended last, as `from` says, so that all have their turn however little time there is.
+    /// Calls `work` with batches of the registry's entries, once around all slots: whether it came round. It begins where
+    /// it ended last, as `from` says, so that all have their turn however little time there is, and however often some of
+    /// them are wanted again.
     fn batches(
         &self,
         wanted: Wanted,
@@ -199,40 +200,28 @@ impl Pass {
     ) -> Result<bool, Error> {
         let registry = &self.shared.registry;
         let (database, table) = (self.database.oid().into(), self.objects.session.into());
-        let partitions = registry.partitions();
-        let first = from.load(Relaxed) as usize;
+        let mut slot = from.load(Relaxed) as usize;
+        let mut left = registry.slots();
         let mut batch: Vec<Seen> = Vec::with_capacity(BATCH);
-        // Some of a partition may be wanted again by the time it is looked at again, and again.
-        let most_looks = 2 * (registry.slots_per_partition() / BATCH + 1);
-        let (mut done, mut looks, mut previous) = (0, 0, Vec::new());
-        while done < partitions {
-            let partition = (first + done) % partitions;
-            let before = batch.len();
-            if !registry.collect(partition, database, table, wanted, &mut batch) {
-                done += 1;
-                looks = 0;
+        loop {
+            let next = registry.collect(slot, database, table, wanted, &mut batch);
+            left = left.saturating_sub(next - slot);
+            slot = next % registry.slots();
+            if left > 0 && batch.len() < BATCH {
                 continue;
             }
-            // The batch is full. What is left of this partition comes when it is looked at again: what was worked on is
-            // then no longer wanted. Where a whole batch was all its own and none of it went away, go on.
-            looks += 1;
-            let is_stuck = before == 0 && previous == batch || looks == most_looks;
-            work(&batch)?;
-            previous.clone_from(&batch);
-            batch.clear();
-            if is_stuck {
-                done += 1;
-                looks = 0;
+            if !batch.is_empty() {
+                work(&batch)?;
+                batch.clear();
+            }
+            if left == 0 {
+                return Ok(true);
             }
             if self.is_over() {
-                from.store(partition as u32, Relaxed);
+                from.store(slot as u32, Relaxed);
                 return Ok(false);
             }
         }
-        if !batch.is_empty() {
-            work(&batch)?;
-        }
-        Ok(true)
     }
 
     fn expire_marked(&self) -> Result<bool, Error> {

@@ -12,6 +12,9 @@ use crate::store::write::{Purpose, Writer, Written};
 use crate::store::{self, Scratch};
 use crate::transaction::key_of;
 
+/// How many entries are taken out of the registry at once by the flush by hand.
+const BATCH: usize = 500;
+
 /// What became of one session's activity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
@@ -112,14 +115,14 @@ pub fn flush() -> Result<usize, Error> {
     let Some(shared) = shared::get() else { return Ok(0) };
     let objects = catalog::objects()?;
     let any = key_of(&objects, &session_timeout_core::digest::Digest::of(b""));
-    let (room, _) = shared.registry.fill();
-    let mut written = 0;
-    for partition in 0..shared.registry.partitions() {
+    let (mut written, mut slot) = (0, 0);
+    let mut dirty = Vec::with_capacity(BATCH);
+    while slot < shared.registry.slots() {
         pgrx::check_for_interrupts!();
-        let mut dirty = Vec::with_capacity(room.min(shared.registry.slots_per_partition()));
-        shared
+        dirty.clear();
+        slot = shared
             .registry
-            .collect(partition, any.database, any.table, Wanted::Dirty, &mut dirty);
+            .collect(slot, any.database, any.table, Wanted::Dirty, &mut dirty);
         if dirty.is_empty() {
             continue;
         }

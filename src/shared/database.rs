@@ -99,9 +99,9 @@ pub struct Database {
     pub flush: Schedule,
     /// When and how often expired sessions are looked for.
     pub purge: Schedule,
-    /// The registry's partition where looking for marks goes on.
+    /// The registry's slot where looking for marks goes on.
     pub expire_from: AtomicU32,
-    /// The registry's partition where the flush goes on.
+    /// The registry's slot where the flush goes on.
     pub flush_from: AtomicU32,
     /// The heap page where the purge goes on.
     pub purge_from: AtomicU32,

@@ -170,6 +170,32 @@ fn many_touched_sessions_are_flushed_in_small_transactions() {
     assert_no_process_broke(&server);
 }
 
+/// The registry is one partition, and has the sessions that are checked all the time, more than a batch, before the others.
+#[test]
+fn sessions_behind_others_that_are_always_to_be_flushed_have_their_turn() {
+    let (hot, cold) = (2 * BATCH as usize, 100);
+    let server = live().setting("session_timeout.max_sessions", "1500").start();
+    let database = server.database("behind");
+    database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1 hour")]);
+    let mut client = database.connect();
+    for (prefix, count) in [("hot", hot), ("cold", cold)] {
+        open_many(&mut client, prefix, count);
+        assert_eq!(check_many(&mut client, prefix, count), count as i64);
+    }
+    let checkers = Checkers::start(&database, "hot", hot);
+    for _ in 0..3 {
+        let begun = Utc::now();
+        assert_eq!(check_many(&mut client, "cold", cold), cold as i64);
+        eventually("their activity is written down", SOON, || {
+            let least = "SELECT min(last_activity) FROM session_timeout.session \
+                         WHERE digest IN (SELECT session_timeout.session_digest('cold-' || n) \
+                                          FROM generate_series(1, $1::bigint) AS n)";
+            client.value::<DateTime<Utc>>(least, &[&(cold as i64)]) >= begun
+        });
+    }
+    assert_eq!(checkers.end().0, 0);
+}
+
 /// What a worker writes to this column takes a millisecond and more, and is written to the log.
 fn make_slow(client: &mut Client, table: &str, column: &str) {
     client.run(&format!(

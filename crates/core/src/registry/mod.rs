@@ -102,14 +102,9 @@ impl<'m, L: Locks> Registry<'m, L> {
         self.table.probable_slot(self.table.place(key))
     }
 
-    /// How many partitions there are.
-    pub fn partitions(&self) -> usize {
-        self.table.partitions()
-    }
-
-    /// How many slots each partition has.
-    pub fn slots_per_partition(&self) -> usize {
-        self.table.slots_per_partition()
+    /// How many slots there are: each has room for an entry.
+    pub fn slots(&self) -> usize {
+        self.table.partitions() * self.table.slots_per_partition()
     }
 
     /// How many entries are in use, and how many there is room for. No lock: a figure for people.

@@ -51,7 +51,7 @@ pub struct Place {
 pub struct Entry<'m> {
     slot: &'m Slot,
     /// Relative to its partition.
-    index: u32,
+    pub(super) index: u32,
 }
 
 impl<'m> Table<'m> {
@@ -169,10 +169,15 @@ impl<'m> Table<'m> {
 
     /// The entries of a partition that are in use.
     pub fn entries(&self, partition: usize) -> impl Iterator<Item = Entry<'m>> + use<'m> {
+        self.entries_from(partition, 0)
+    }
+
+    /// Likewise, from one of its slots on.
+    pub fn entries_from(&self, partition: usize, index: usize) -> impl Iterator<Item = Entry<'m>> + use<'m> {
         let first = partition * self.per_partition;
-        self.memory.slots[first..first + self.per_partition]
+        self.memory.slots[first + index..first + self.per_partition]
             .iter()
-            .zip(0..)
+            .zip(index as u32..)
             .map(|(slot, index)| Entry { slot, index })
             .filter(|entry| entry.slot.flags.load(Relaxed) & flags::USED != 0)
     }

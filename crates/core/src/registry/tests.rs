@@ -1,5 +1,6 @@
 //! The registry's operations, one at a time, and under threads.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread;
@@ -494,7 +495,7 @@ fn scans_find_what_is_dirty_and_what_is_marked() {
     r.check(&key(2), &params(60), Request::Counting, at(100));
     let scan = |wanted| {
         let mut found = Vec::with_capacity(8);
-        assert!(!r.collect(0, 1, 2, wanted, &mut found));
+        assert_eq!(r.collect(0, 1, 2, wanted, &mut found), r.slots());
         found
     };
     let dirty = Seen {
@@ -515,9 +516,33 @@ fn scans_find_what_is_dirty_and_what_is_marked() {
     assert_eq!(scan(Wanted::Dirty), [dirty]);
     let _ = r.flushed(&key(1), 1, at(10));
     assert_eq!(scan(Wanted::Dirty), []);
-    let mut little = Vec::with_capacity(3);
-    assert!(r.collect(0, 1, 2, Wanted::Any, &mut little));
-    assert_eq!(little.len(), 3);
+}
+
+#[test]
+fn a_scan_goes_on_where_there_was_no_room_left_and_comes_by_each_entry_once() {
+    let owned = Owned::new(Layout {
+        partitions: 4,
+        slots_per_partition: 16,
+    });
+    let r = registry(&owned);
+    for n in 0..24 {
+        load(&r, &key(n), &row(1, at(0)));
+    }
+    let (mut found, mut stops, mut place) = (Vec::new(), 0, 0);
+    while place < r.slots() {
+        let mut batch = Vec::with_capacity(5);
+        let next = r.collect(place, 1, 2, Wanted::Any, &mut batch);
+        assert!(next > place);
+        stops += usize::from(next % 16 != 0);
+        found.append(&mut batch);
+        place = next;
+    }
+    assert!(stops > 0, "no partition had more than there was room for");
+    let (all, distinct) = (
+        found.len(),
+        found.iter().map(|seen| seen.digest).collect::<HashSet<_>>(),
+    );
+    assert_eq!((all, distinct.len()), (24, 24));
 }
 
 #[test]
@@ -659,7 +684,8 @@ fn the_table_stays_whole_under_churn() {
         }
     }
     let mut found = Vec::with_capacity(64);
-    assert!((0..2).all(|partition| !r.collect(partition, 1, 2, Wanted::Any, &mut found)));
+    assert_eq!(r.collect(0, 1, 2, Wanted::Any, &mut found), 16);
+    assert_eq!(r.collect(16, 1, 2, Wanted::Any, &mut found), r.slots());
     assert_eq!(found.len(), r.fill().0);
     assert!(found.iter().all(|seen| {
         r.look(

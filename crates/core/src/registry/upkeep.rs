@@ -89,19 +89,23 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// Collects entries of a database's table, from one partition, that `wanted` says yes to, into the room that `found`
-    /// has; whether there may be more. Shared lock.
-    pub fn collect(&self, partition: usize, database: u32, table: u32, wanted: Wanted, found: &mut Vec<Seen>) -> bool {
+    /// Collects entries of a database's table that `wanted` says yes to, from a slot to the end of its partition, as far as
+    /// `found` has room for them: the slot where to go on, which after the last partition is [`Registry::slots`]. An entry
+    /// stays in its slot as long as it lives. Shared lock.
+    pub fn collect(&self, from: usize, database: u32, table: u32, wanted: Wanted, found: &mut Vec<Seen>) -> usize {
+        let per_partition = self.table.slots_per_partition();
+        let partition = from / per_partition;
+        let first = partition * per_partition;
         self.locks.shared(partition, || {
-            for entry in self.table.entries(partition) {
+            for entry in self.table.entries_from(partition, from - first) {
                 if entry.belongs_to(database, Some(table)) && entry.is_wanted(wanted) {
                     if found.len() == found.capacity() {
-                        return true;
+                        return first + entry.index as usize;
                     }
                     found.push(entry.seen());
                 }
             }
-            false
+            first + per_partition
         })
     }
 
