@@ -196,12 +196,12 @@ fn sessions_behind_others_that_are_always_to_be_flushed_have_their_turn() {
     assert_eq!(checkers.end().0, 0);
 }
 
-/// What a worker writes to this column takes a millisecond and more, and is written to the log.
-fn make_slow(client: &mut Client, table: &str, column: &str) {
+/// What a worker writes to this column takes so many milliseconds and more, and is written to the log.
+fn make_slow(client: &mut Client, table: &str, column: &str, milliseconds: usize) {
     client.run(&format!(
         "CREATE FUNCTION public.slow(at timestamptz) RETURNS timestamptz IMMUTABLE LANGUAGE plpgsql AS $$
          DECLARE
-             done timestamptz := clock_timestamp() + interval '1 ms';
+             done timestamptz := clock_timestamp() + interval '{milliseconds} ms';
          BEGIN
              IF current_setting('search_path') = 'pg_catalog' THEN
                  WHILE clock_timestamp() < done LOOP END LOOP;
@@ -233,7 +233,7 @@ fn a_flush_that_has_too_much_to_do_ends_after_two_seconds_and_the_next_pass_goes
     let database = server.database("budget");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1 hour")]);
     let mut client = database.connect();
-    make_slow(&mut client, "session", "last_activity");
+    make_slow(&mut client, "session", "last_activity", 1);
     open_many(&mut client, "many", COUNT);
     let begun = Utc::now();
     assert_eq!(check_many(&mut client, "many", COUNT), COUNT as i64);
@@ -251,13 +251,33 @@ fn a_purge_that_has_too_much_to_do_ends_after_two_seconds_and_the_next_pass_goes
     let database = server.database("budget");
     database.set_params(&[(param::FLUSH_INTERVAL, "1 hour"), (param::PURGE_INTERVAL, "1")]);
     let mut client = database.connect();
-    make_slow(&mut client, "session_event", "at");
+    make_slow(&mut client, "session_event", "at", 1);
     fill(&mut client, 0, COUNT);
     eventually("all that has expired is purged", LONG, || {
         client.value::<i64>("SELECT count(*) FROM session_timeout.session", &[]) == 0
     });
     let most = most_of_a_pass(&server);
     assert!(most <= OF_A_PASS + OF_PAGES as usize, "a pass purged {most} sessions");
+}
+
+#[test]
+fn more_clocks_than_a_pass_can_set_back_are_set_back_by_several() {
+    const COUNT: usize = 4000;
+    /// Rows that one transaction sets back, at most.
+    const TOGETHER: usize = 256;
+    let server = live().own_clock().start();
+    server.set_clock(24 * 60 * 60);
+    let database = server.database("ahead");
+    database.set_params(&[(param::FLUSH_INTERVAL, "1 hour"), (param::PURGE_INTERVAL, "1")]);
+    let mut client = database.connect();
+    make_slow(&mut client, "session", "last_activity", 2);
+    open_many(&mut client, "ahead", COUNT);
+    server.set_clock(0);
+    eventually("all clocks are set to now", LONG, || {
+        client.value::<DateTime<Utc>>("SELECT max(last_activity) FROM session_timeout.session", &[]) <= Utc::now()
+    });
+    let most = most_of_a_pass(&server);
+    assert!(most <= OF_A_PASS / 2 + TOGETHER, "a pass set back {most} clocks");
 }
 
 /// The registry knows the opening before, and nobody has asked for the new one.

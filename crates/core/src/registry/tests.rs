@@ -533,7 +533,7 @@ fn a_scan_goes_on_where_there_was_no_room_left_and_comes_by_each_entry_once() {
         let mut batch = Vec::with_capacity(5);
         let next = r.collect(place, 1, 2, Wanted::Any, &mut batch);
         assert!(next > place);
-        stops += usize::from(next % 16 != 0);
+        stops += usize::from(!next.is_multiple_of(16));
         found.append(&mut batch);
         place = next;
     }
