@@ -369,6 +369,27 @@ fn a_purge_takes_clocks_back_from_the_future() {
     assert!(row.version > before.version);
 }
 
+/// Activity that another has written meanwhile is later than the time when the check began, but not in the future.
+#[test]
+fn a_check_that_has_waited_moves_no_activity_back() {
+    let database = own_database();
+    let (app, mut other, sid) = (database.connect(), database.connect(), new_sid());
+    other.open(&sid);
+    other.has_been_idle(&sid, "10 minutes");
+    other.run("BEGIN; LOCK TABLE session_timeout.session IN ACCESS EXCLUSIVE MODE");
+    let checked = sid.clone();
+    let checking = InFlight::start(app, move |client| client.check(&checked));
+    checking.is_waiting(&mut database.connect());
+    // More than a clock that is ahead is allowed.
+    other.run("SELECT pg_sleep(1.1)");
+    assert!(other.check(&sid));
+    let touched = other.stored(&sid).expect("a row").last_activity;
+    assert_just_now(Some(touched));
+    other.run("COMMIT");
+    assert!(checking.answer());
+    assert_eq!(other.stored(&sid).expect("a row").last_activity, touched);
+}
+
 // ---- 5. The touch ----------------------------------------------------------------------------------------------------
 
 #[test]
