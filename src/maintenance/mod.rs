@@ -14,6 +14,7 @@
 //! after a commit is not lost by a crash before it; what it had taken off the list of things to do is put back where it
 //! ends early.
 
+mod ender;
 mod launcher;
 mod pass;
 mod worker;

@@ -21,24 +21,24 @@ use std::time::Instant;
 
 use pgrx::pg_sys::{self, Oid};
 use session_timeout_core::digest::Digest;
-use session_timeout_core::event::Kind;
 use session_timeout_core::params::Params;
-use session_timeout_core::registry::{Key, Marked, Row, Seen, Wanted};
+use session_timeout_core::registry::{Key, Marked, Seen, Wanted};
 use session_timeout_core::time::to_micros;
-use session_timeout_core::verdict::{Expiry, Judgement, Request, is_ahead, judge};
+use session_timeout_core::verdict::{Judgement, Request, is_ahead, judge};
 
 use super::PASS;
+use super::ender::Ender;
 use crate::catalog::{self, Objects};
-use crate::ending::{self, Batch};
+use crate::ending;
 use crate::error::Error;
 use crate::session::flush::{Flushed, Flusher, Placement};
-use crate::session::{Known, Left, ahead, lock_opening, row_of};
+use crate::session::{Left, ahead, row_of};
 use crate::shared::Shared;
 use crate::shared::database::{Database, Presence};
 use crate::store::finder::Finder;
 use crate::store::session_row::SessionRow;
 use crate::store::table::Table;
-use crate::store::write::{Purpose, Writer, Written};
+use crate::store::write::Writer;
 use crate::store::{Scratch, scan};
 use crate::transaction::key_of;
 use crate::{clock, guc, settings};
@@ -55,9 +55,6 @@ pub const PAGES: u32 = 32;
 /// How often, and after how many microseconds each time, the worker tries to send what could not be sent.
 const NOTICE_TRIES: usize = 10;
 const NOTICE_PAUSE: std::ffi::c_long = 20_000;
-
-/// The most notices that are kept for that.
-const MOST_UNSENT: usize = 2000;
 
 /// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,8 +349,8 @@ impl Pass {
         let mut candidates = Vec::new();
         let mut scratch = Scratch::new();
         // Held until they are deleted, so that their places stay their own.
-        let mut finder = Finder::new(ender.writer.table().again());
-        let is_end = scan::rows_of_pages(ender.writer.table(), finder.snapshot(), from, PAGES, |version| {
+        let mut finder = Finder::new(ender.table().again());
+        let is_end = scan::rows_of_pages(ender.table(), finder.snapshot(), from, PAGES, |version| {
             scratch.run(|| {
                 let row = row_of(&version);
                 let Some(digest) = version.digest() else { return };
@@ -445,104 +442,6 @@ impl Pass {
         for (digest, version) in gone {
             self.shared.registry.ended(&self.key(digest), *version);
         }
-    }
-}
-
-/// Ends sessions in one transaction.
-struct Ender<'o> {
-    objects: &'o Objects,
-    writer: Writer,
-    idle: Batch,
-    absolute: Batch,
-    scratch: Scratch,
-}
-
-impl<'o> Ender<'o> {
-    /// `None` where a table is locked by others.
-    fn open(objects: &'o Objects) -> Result<Option<Self>, Error> {
-        let Some(writer) = Writer::try_open(objects.session) else {
-            return Ok(None);
-        };
-        if !ending::can_write_events(objects) {
-            return Ok(None);
-        }
-        Ok(Some(Self {
-            objects,
-            writer,
-            idle: Batch::new(objects, Kind::IdleExpired)?,
-            absolute: Batch::new(objects, Kind::AbsoluteExpired)?,
-            scratch: Scratch::new(),
-        }))
-    }
-
-    fn end(&mut self, digest: &Digest, version: i64, expiry: Expiry) -> Result<Left, Error> {
-        let Self {
-            objects,
-            writer,
-            idle,
-            absolute,
-            scratch,
-        } = self;
-        scratch.run(|| {
-            let row = match lock_opening(writer, digest, version, Purpose::Remove)? {
-                Ok(row) => row,
-                Err(left) => return Ok(left),
-            };
-            let known = Known::of(objects, digest, &row_of(&row));
-            writer.delete(&row)?;
-            let batch = match expiry {
-                Expiry::Idle => idle,
-                Expiry::Absolute => absolute,
-            };
-            batch.add(*digest, row.user_name(), known.session.last_activity);
-            Ok(Left::Nothing)
-        })
-    }
-
-    /// Ends the session whose row is at a place, if that is still its newest version and nobody else has it.
-    fn end_at(
-        &mut self,
-        finder: &mut Finder,
-        tid: pg_sys::ItemPointerData,
-        digest: &Digest,
-        row: &Row,
-        expiry: Expiry,
-    ) -> Left {
-        let Self {
-            objects,
-            writer,
-            idle,
-            absolute,
-            scratch,
-        } = self;
-        scratch.run(|| {
-            if writer.try_delete(tid) == Written::No {
-                return Left::ForNextTime;
-            }
-            let batch = match expiry {
-                Expiry::Idle => idle,
-                Expiry::Absolute => absolute,
-            };
-            let known = Known::of(objects, digest, row);
-            let user_name = if batch.keeps_events() {
-                finder.fetch(tid).and_then(|version| version.user_name())
-            } else {
-                None
-            };
-            batch.add(*digest, user_name, known.session.last_activity);
-            Left::Nothing
-        })
-    }
-
-    /// Sends the notices, or leaves them for later where that would have to wait: how many sessions ended.
-    fn announce(self, unsent: &RefCell<Vec<CString>>) -> usize {
-        let ended = self.idle.len() + self.absolute.len();
-        let mut notices = unsent.borrow_mut();
-        notices.extend(self.idle.into_notices());
-        notices.extend(self.absolute.into_notices());
-        notices.truncate(MOST_UNSENT);
-        ending::try_send(&mut notices);
-        ended
     }
 }
 

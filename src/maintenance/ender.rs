@@ -1,0 +1,136 @@
+//! Ends sessions that are past a limit: their rows are deleted, with events and notices, in one transaction.
+
+use std::cell::RefCell;
+use std::ffi::CString;
+
+use pgrx::pg_sys;
+use session_timeout_core::digest::Digest;
+use session_timeout_core::event::Kind;
+use session_timeout_core::registry::Row;
+use session_timeout_core::verdict::Expiry;
+
+use crate::catalog::Objects;
+use crate::ending::{self, Batch};
+use crate::error::Error;
+use crate::session::{Known, Left, lock_opening, row_of};
+use crate::store::Scratch;
+use crate::store::finder::Finder;
+use crate::store::session_row::SessionRow;
+use crate::store::table::Table;
+use crate::store::write::{Purpose, Writer, Written};
+
+/// The most notices that are kept to be sent later.
+const MOST_UNSENT: usize = 2000;
+
+/// What one transaction ends.
+pub struct Ender<'o> {
+    objects: &'o Objects,
+    writer: Writer,
+    batches: Batches,
+    scratch: Scratch,
+}
+
+/// The ends to tell of, by the limit that was passed.
+struct Batches {
+    idle: Batch,
+    absolute: Batch,
+}
+
+impl Batches {
+    fn of(&mut self, expiry: Expiry) -> &mut Batch {
+        match expiry {
+            Expiry::Idle => &mut self.idle,
+            Expiry::Absolute => &mut self.absolute,
+        }
+    }
+}
+
+impl<'o> Ender<'o> {
+    /// `None` where a table is locked by others.
+    pub fn open(objects: &'o Objects) -> Result<Option<Self>, Error> {
+        let Some(writer) = Writer::try_open(objects.session) else {
+            return Ok(None);
+        };
+        if !ending::can_write_events(objects) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            objects,
+            writer,
+            batches: Batches {
+                idle: Batch::new(objects, Kind::IdleExpired)?,
+                absolute: Batch::new(objects, Kind::AbsoluteExpired)?,
+            },
+            scratch: Scratch::new(),
+        }))
+    }
+
+    /// The table whose sessions it ends.
+    pub fn table(&self) -> &Table {
+        self.writer.table()
+    }
+
+    /// Ends one opening of a session, waiting for nobody.
+    pub fn end(&mut self, digest: &Digest, version: i64, expiry: Expiry) -> Result<Left, Error> {
+        let Self {
+            objects,
+            writer,
+            batches,
+            scratch,
+        } = self;
+        scratch.run(|| {
+            let row = match lock_opening(writer, digest, version, Purpose::Remove)? {
+                Ok(row) => row,
+                Err(left) => return Ok(left),
+            };
+            let known = Known::of(objects, digest, &row_of(&row));
+            writer.delete(&row)?;
+            let batch = batches.of(expiry);
+            batch.add(*digest, row.user_name(), known.session.last_activity);
+            Ok(Left::Nothing)
+        })
+    }
+
+    /// Ends the session whose row is at a place, if that is still its newest version and nobody else has it.
+    pub fn end_at(
+        &mut self,
+        finder: &mut Finder,
+        tid: pg_sys::ItemPointerData,
+        digest: &Digest,
+        row: &Row,
+        expiry: Expiry,
+    ) -> Left {
+        let Self {
+            objects,
+            writer,
+            batches,
+            scratch,
+        } = self;
+        scratch.run(|| {
+            if writer.try_delete(tid) == Written::No {
+                return Left::ForNextTime;
+            }
+            let batch = batches.of(expiry);
+            let known = Known::of(objects, digest, row);
+            let user_name = if batch.keeps_events() {
+                finder.fetch(tid).and_then(|version| version.user_name())
+            } else {
+                None
+            };
+            batch.add(*digest, user_name, known.session.last_activity);
+            Left::Nothing
+        })
+    }
+
+    /// Sends the notices, or leaves them for later where that would have to wait: how many sessions ended.
+    pub fn announce(self, unsent: &RefCell<Vec<CString>>) -> usize {
+        let Batches { idle, absolute } = self.batches;
+        let ended = idle.len() + absolute.len();
+        let mut notices = unsent.borrow_mut();
+        notices.extend(idle.into_notices());
+        notices.extend(absolute.into_notices());
+        notices.truncate(MOST_UNSENT);
+        ending::try_send(&mut notices);
+        ended
+    }
+}
