@@ -46,8 +46,10 @@ use crate::{clock, guc, settings};
 /// Rows of one transaction.
 pub const BATCH: usize = 500;
 
-/// After so many batches of a flush whose pages could not be pruned, the rest of the pass goes to other pages at once.
-const HELD_UP: u32 = 3;
+/// How often in a pass, and after how many microseconds each time, the flush tries again where pages could not be pruned.
+/// After that, updates go to other pages at once.
+const FLUSH_TRIES: u32 = 20;
+const FLUSH_PAUSE: std::ffi::c_long = 10_000;
 
 /// Heap pages of one transaction of the purge.
 pub const PAGES: u32 = 32;
@@ -245,27 +247,27 @@ impl Pass {
     }
 
     fn flush(&self) -> Result<bool, Error> {
-        // Batches one after another whose pages could not be pruned.
-        let mut held_up = 0;
+        // How often it may still wait for a page that cannot be pruned.
+        let mut patience = FLUSH_TRIES;
         self.batches(Wanted::Dirty, &self.database.flush_from, |batch| {
-            let mut placement = if held_up < HELD_UP {
-                Placement::SamePage
-            } else {
-                Placement::AnyPage
+            let placement = |patience| {
+                if patience == 0 || self.is_over() {
+                    Placement::AnyPage
+                } else {
+                    Placement::SamePage
+                }
             };
-            let mut rest = self.flush_in_transaction(batch, placement)?;
+            let mut rest = self.flush_in_transaction(batch, placement(patience))?;
             while !rest.is_empty() {
-                let crowded = self.flush_in_transaction(&rest, placement)?;
-                // Somebody's snapshot still needs what was replaced, or somebody is looking at the page.
-                if crowded.len() == rest.len() || self.is_over() {
-                    placement = Placement::AnyPage;
+                let crowded = self.flush_in_transaction(&rest, placement(patience))?;
+                if crowded.len() == rest.len() {
+                    // Somebody's snapshot still needs what was replaced, or somebody is looking at the page: mostly for
+                    // moments.
+                    patience -= 1;
+                    pause(FLUSH_PAUSE);
                 }
                 rest = crowded;
             }
-            held_up = match placement {
-                Placement::SamePage => 0,
-                Placement::AnyPage => held_up + 1,
-            };
             Ok(())
         })
     }
@@ -429,9 +431,7 @@ impl Pass {
             if self.unsent.borrow().is_empty() {
                 break;
             }
-            // SAFETY: sleeps; a signal that ends the worker is looked for after it.
-            unsafe { pg_sys::pg_usleep(NOTICE_PAUSE) };
-            pgrx::check_for_interrupts!();
+            pause(NOTICE_PAUSE);
             in_transaction(None, || Ok(ending::try_send(&mut self.unsent.borrow_mut())))?;
         }
         Ok(())
@@ -443,6 +443,13 @@ impl Pass {
             self.shared.registry.ended(&self.key(digest), *version);
         }
     }
+}
+
+/// Sleeps for so many microseconds. Not in a transaction.
+fn pause(microseconds: std::ffi::c_long) {
+    // SAFETY: sleeps; a signal that ends the worker is looked for after it.
+    unsafe { pg_sys::pg_usleep(microseconds) };
+    pgrx::check_for_interrupts!();
 }
 
 /// Runs `work` in a transaction of its own; an error rolls it back. As `user`, security-restricted, where one is given.

@@ -52,8 +52,10 @@ impl Flusher {
     /// On the session table, locked for writing, as it is now. What is to be written was collected before, so that a row
     /// that is not found is gone.
     pub fn new(writer: Writer) -> Self {
+        let finder = Finder::new(writer.table().again());
+        finder.look_what_may_be_pruned();
         Self {
-            finder: Finder::new(writer.table().again()),
+            finder,
             writer,
             scratch: Scratch::new(),
         }

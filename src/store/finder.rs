@@ -33,6 +33,13 @@ impl Finder {
         }
     }
 
+    /// Finds out what may be pruned now. Left to itself, PostgreSQL asks again only once other transactions have been given
+    /// ids, and where others only read, what they need no longer would be kept as long as this process.
+    pub fn look_what_may_be_pruned(&self) {
+        // SAFETY: the table is open. Only what it notes for itself is wanted.
+        unsafe { pg_sys::GetOldestNonRemovableTransactionId(self.table.relation()) };
+    }
+
     /// What it sees by.
     pub fn snapshot(&self) -> &Latest {
         &self.snapshot

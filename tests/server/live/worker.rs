@@ -298,7 +298,7 @@ fn activity_is_written_to_the_row_as_the_same_opening() {
     assert_eq!(client.peek(&sid).last_activity, Some(touched));
 }
 
-const ROUNDS: i64 = 3;
+const ROUNDS: i64 = 5;
 
 /// Opens so many sessions, then has each touched, round after round. Waits for each round's flush in another database, so
 /// that the waiting holds no snapshot in this one.
@@ -348,6 +348,24 @@ fn activity_is_written_by_hot_updates_also_where_all_rows_of_a_page_are_touched_
         (updated.0 >= all).then_some(updated)
     });
     assert_eq!(updated, (all, all));
+}
+
+/// Others that only read are given no transaction ids, so that nothing tells PostgreSQL that their snapshots are gone.
+#[test]
+fn the_table_does_not_grow_by_the_flush_while_others_hold_snapshots_for_moments() {
+    let server = alone();
+    let database = database_of(&server, "flush_readers", &QUICK);
+    let swarm = Swarm::start((0..4).map(|_| database.connect()), |client, _| {
+        client.run("SELECT pg_sleep(0.03)");
+        Ok(())
+    });
+    flush_in_rounds(&server, &database, 1000);
+    swarm.stop();
+    let pages: i64 = database
+        .connect()
+        .value("SELECT pg_relation_size('session_timeout.session') / 8192", &[]);
+    // 16 as they were opened. Twice as many where rows go to other pages at once.
+    assert!(pages < 24, "{pages} pages");
 }
 
 #[test]
