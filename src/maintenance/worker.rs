@@ -79,18 +79,21 @@ fn run(shared: &'static Shared, database: &'static Database) {
             })
         })
         .execute();
+    let found = |presence| {
+        database.set_presence(presence);
+        // Created or dropped while we were at it: look again.
+        if database.installations.load(Acquire) != installations {
+            database.set_presence(Presence::Unknown);
+        }
+    };
     match result {
         Ok(pass::Ended::NotInstalled) => {
             shared.registry.forget(database.oid().into(), None);
-            database.set_presence(Presence::Absent);
-            // Created while we looked: look again.
-            if database.installations.load(Acquire) != installations {
-                database.set_presence(Presence::Unknown);
-            }
+            found(Presence::Absent);
         }
         Ok(pass::Ended::Later) => {
             // What is another's now: a little later, so as not to come for nothing all the time.
-            database.set_presence(Presence::Installed);
+            found(Presence::Installed);
             succeeded(database);
             database
                 .not_before
@@ -99,11 +102,11 @@ fn run(shared: &'static Shared, database: &'static Database) {
             database.set_urgent();
         }
         Ok(pass::Ended::Done) => {
-            database.set_presence(Presence::Installed);
+            found(Presence::Installed);
             succeeded(database);
         }
         Ok(pass::Ended::More) => {
-            database.set_presence(Presence::Installed);
+            found(Presence::Installed);
             succeeded(database);
             database.set_urgent();
         }
@@ -144,6 +147,8 @@ fn set_environment() {
         (c"statement_timeout", c"0"),
         (c"lock_timeout", c"0"),
         (c"idle_in_transaction_session_timeout", c"0"),
+        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        (c"transaction_timeout", c"0"),
         (c"synchronous_commit", c"local"),
         (c"zero_damaged_pages", c"false"),
         (c"session_replication_role", c"origin"),

@@ -231,6 +231,14 @@ unsafe extern "C-unwind" fn on_request() {
     }
 }
 
+/// How often this postmaster has made its shared memory: once, and again after each crash of one of its processes.
+static STARTS: AtomicU32 = AtomicU32::new(0);
+
+/// Whether the shared memory is there anew after a crash, under the same postmaster.
+pub fn has_crashed() -> bool {
+    STARTS.load(Ordering::Relaxed) > 1
+}
+
 /// # Safety
 /// In the postmaster, while shared memory is being asked for.
 unsafe fn request_now() {
@@ -249,6 +257,7 @@ unsafe extern "C-unwind" fn on_startup() {
         if let Some(previous) = PREVIOUS_STARTUP {
             previous();
         }
+        STARTS.fetch_add(1, Ordering::Relaxed);
         let plan = Plan::for_sessions(guc::max_sessions());
         let mut found = false;
         let base = pg_sys::ShmemInitStruct(NAME.as_ptr(), plan.bytes, &mut found).cast::<u8>();
