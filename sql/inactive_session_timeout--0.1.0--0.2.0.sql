@@ -1,8 +1,11 @@
 -- inactive_session_timeout: from 0.1.0 to 0.2.0.
 --
--- Only comments change in the database so far; the rest is in the library.
+-- Little changes in the database so far; the rest is in the library.
 
 \echo Use "ALTER EXTENSION inactive_session_timeout UPDATE TO '0.2.0'" to load this file. \quit
+
+-- TRUNCATE … RESTART IDENTITY is not to begin it anew: a version never comes again.
+ALTER SEQUENCE session_timeout.session_version_seq OWNED BY NONE;
 
 COMMENT ON TABLE session_timeout.config_parameter IS
     'Parameters, in the form of Odoo''s ir.config_parameter. A change takes effect at its commit, at the next check of '

@@ -96,7 +96,7 @@ const MISTAKES: [&str; 18] = [
     "ALTER TABLE session_timeout.session DISABLE TRIGGER session_after_delete",
     "ALTER TABLE session_timeout.session DROP CONSTRAINT session_user_name_length",
     "ALTER TABLE session_timeout.session ALTER COLUMN opened_at DROP DEFAULT",
-    "ALTER SEQUENCE session_timeout.session_version_seq OWNED BY NONE",
+    "ALTER SEQUENCE session_timeout.config_parameter_id_seq OWNED BY NONE",
     "ALTER EXTENSION inactive_session_timeout DROP SEQUENCE session_timeout.session_version_seq",
     "UPDATE pg_extension SET extcondition = ARRAY[''] WHERE extname = 'inactive_session_timeout'",
     "DELETE FROM session_timeout.config_parameter WHERE key LIKE '%retention'",
