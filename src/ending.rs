@@ -29,7 +29,8 @@ const QUEUE_SHARE: f64 = 0.5;
 /// The most notices for one batch, however many sessions end in it: they are kept in memory until the commit.
 const MAX_NOTICES: usize = 1000;
 
-/// Columns of `session_event` that are searched, counted from 1 in the order of the install script.
+/// Columns of `session_event`, counted from 1 in the order of the install script.
+const ID: pg_sys::AttrNumber = 1;
 const AT: pg_sys::AttrNumber = 2;
 
 /// The sessions that one function call ends for one reason. Their events are written as they come, the notices by
@@ -57,12 +58,13 @@ impl Batch {
     }
 
     /// Adds a session, and writes its event unless none are kept.
-    pub fn add(&mut self, digest: Digest, user_name: Option<Datum>, last_activity: Timestamp) {
-        let event = self
-            .events
-            .as_mut()
-            .map(|events| events.write(self.kind, &digest, user_name, last_activity));
+    pub fn add(&mut self, digest: Digest, user_name: Option<Datum>, last_activity: Timestamp) -> Result<(), Error> {
+        let event = match &mut self.events {
+            Some(events) => Some(events.write(self.kind, &digest, user_name, last_activity)?),
+            None => None,
+        };
         self.ended.push(Ended { event, digest });
+        Ok(())
     }
 
     /// Whether it writes events.
@@ -144,17 +146,23 @@ impl Events {
         })
     }
 
-    fn write(&mut self, kind: Kind, digest: &Digest, user_name: Option<Datum>, last_activity: Timestamp) -> i64 {
+    fn write(
+        &mut self,
+        kind: Kind,
+        digest: &Digest,
+        user_name: Option<Datum>,
+        last_activity: Timestamp,
+    ) -> Result<i64, Error> {
         let id = store::next_value(self.ids);
-        self.writer.insert(&vec![
+        self.writer.insert(vec![
             Some(id.into()),
             Some(timestamp_datum(clock::now())),
             digest_datum(digest),
             user_name,
             kind.as_str().into_datum(),
             Some(timestamp_datum(last_activity)),
-        ]);
-        id
+        ])?;
+        Ok(id)
     }
 }
 
@@ -167,7 +175,7 @@ pub fn tell(
     last_activity: Timestamp,
 ) -> Result<(), Error> {
     let mut batch = Batch::new(objects, kind)?;
-    batch.add(digest, user_name, last_activity);
+    batch.add(digest, user_name, last_activity)?;
     batch.announce();
     Ok(())
 }
@@ -178,24 +186,38 @@ pub fn can_write_events(objects: &Objects) -> bool {
 }
 
 /// Deletes events that are older than `oldest_kept`, the oldest first, `most` at the most, leaving those that others have
-/// locked: how many. They are found by their ids, whose order is that of their times but for moments.
+/// locked: how many. They are found by their ids, whose order is that of their times but for moments. Events of a clock that
+/// was ahead, which would stand in the way of those after them, are dated now.
 pub fn delete_oldest_events(objects: &Objects, oldest_kept: Timestamp, most: usize) -> Result<usize, Error> {
     let Some(mut writer) = Writer::try_open(objects.session_event) else {
         return Ok(0);
     };
+    let key = writer.table().primary_key_on(ID);
+    if key == Oid::INVALID {
+        // Somebody has taken it away, and the order with it.
+        return Ok(0);
+    }
     let snapshot = Latest::take(writer.table());
-    let mut old = Vec::new();
-    scan::rows_in_order(writer.table(), &snapshot, writer.table().primary_key(), |event| {
-        let is_old = event
-            .column(AT)
-            .is_some_and(|at| Timestamp::from_micros(at.value() as i64) < oldest_kept);
-        if is_old && old.len() < most {
-            old.push(event.tid());
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
+    let now = clock::now();
+    let (mut old, mut ahead) = (Vec::new(), Vec::new());
+    scan::rows_in_order(writer.table(), &snapshot, key, |event| {
+        let at = event.column(AT).map(|at| Timestamp::from_micros(at.value() as i64));
+        let which = match at {
+            Some(at) if at < oldest_kept => &mut old,
+            Some(at) if at > now => &mut ahead,
+            _ => return ControlFlow::Break(()),
+        };
+        if which.len() == most {
+            return ControlFlow::Break(());
         }
+        which.push(event.tid());
+        ControlFlow::Continue(())
     });
+    for tid in ahead {
+        if let Attempt::Held(event) = writer.lock(tid, &snapshot, Purpose::Update, Patience::Skip)? {
+            writer.update(&event, |values| values[AT as usize - 1] = Some(timestamp_datum(now)))?;
+        }
+    }
     let mut deleted = 0;
     for tid in old {
         if let Attempt::Held(event) = writer.lock(tid, &snapshot, Purpose::Remove, Patience::Skip)? {

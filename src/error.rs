@@ -3,6 +3,8 @@
 //! No message shows a session id; `entry` keeps the statement out of the log. Messages are ASCII, since the server's
 //! encoding may be any.
 
+use std::ffi::{CStr, CString};
+
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys::panic::ErrorReport};
 use session_timeout_core::digest::{MAX_SID_BYTES, MAX_USER_NAME_BYTES};
 use session_timeout_core::params::{self, ParamError};
@@ -30,6 +32,10 @@ pub enum Error {
     NotInstalled,
     /// A trigger function called otherwise.
     NotATrigger { function: &'static str },
+    /// A column that somebody has added to one of our tables, which has no value in a new row and needs one.
+    ColumnNeedsValue { column: CString },
+    /// A column that somebody has added to one of our tables, computed from others and stored.
+    ColumnGenerated { column: CString },
     /// A row changed under a lock that should have kept it: a trigger of the same command wrote it.
     ModifiedBySameCommand,
 }
@@ -97,6 +103,22 @@ impl From<Error> for ErrorReport {
                 format!("{function} can only be called as a trigger"),
                 "CREATE EXTENSION makes the triggers that use it.".into(),
             ),
+            Error::ColumnNeedsValue { column } => (
+                ERRCODE_NOT_NULL_VIOLATION,
+                format!(
+                    "null value in column \"{}\", which was added to a table of this extension",
+                    shown(&column)
+                ),
+                "Give the column a default, or let it be NULL.".into(),
+            ),
+            Error::ColumnGenerated { column } => (
+                ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!(
+                    "column \"{}\", which was added to a table of this extension, is generated",
+                    shown(&column)
+                ),
+                "Drop it, and compute it in a view.".into(),
+            ),
             Error::ModifiedBySameCommand => (
                 ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
                 "the session was already modified by an operation triggered by the current command".into(),
@@ -105,6 +127,11 @@ impl From<Error> for ErrorReport {
         };
         ErrorReport::new(code, message, "").set_hint(hint)
     }
+}
+
+/// A name, in ASCII.
+fn shown(name: &CStr) -> String {
+    name.to_bytes().escape_ascii().to_string()
 }
 
 impl Error {

@@ -70,7 +70,8 @@ fn store_value(key: Datum, value: Datum) -> Result<Option<Datum>, Error> {
         values[column::VALUE as usize - 1] = Some(value);
         values[column::CREATE_DATE as usize - 1] = now;
         values[column::WRITE_DATE as usize - 1] = now;
-        if writer.insert_unless_present(&values, writer.table().index_on(column::KEY)) {
+        let key = writer.table().unique_index_on(column::KEY);
+        if writer.insert_unless_present(values, key)? {
             return Ok(None);
         }
     }

@@ -125,18 +125,21 @@ fn session_before_truncate(call: Call) -> Answer {
         .into_iter()
         .collect::<Result<Vec<_>, Error>>()?;
     if let Some(table) = Table::open_to_read(objects.session) {
-        let mut scratch = Scratch::new();
+        let (mut scratch, mut told) = (Scratch::new(), Ok(()));
         all_rows(&table, &Latest::take(&table), |row| {
-            scratch.run(|| {
-                if let Some(digest) = row.digest() {
-                    let known = Known::of(&objects, &digest, &row_of(&row));
-                    let kind = known.mark.map_or(Kind::Closed, Kind::from);
-                    if let Some((_, batch)) = batches.iter_mut().find(|(of, _)| *of == kind) {
-                        batch.add(digest, row.user_name(), known.session.last_activity);
-                    }
+            let Some(digest) = row.digest().filter(|_| told.is_ok()) else {
+                return;
+            };
+            told = scratch.run(|| {
+                let known = Known::of(&objects, &digest, &row_of(&row));
+                let kind = known.mark.map_or(Kind::Closed, Kind::from);
+                match batches.iter_mut().find(|(of, _)| *of == kind) {
+                    Some((_, batch)) => batch.add(digest, row.user_name(), known.session.last_activity),
+                    None => Ok(()),
                 }
             });
         });
+        told?;
     }
     for (_, batch) in batches {
         batch.announce();

@@ -13,6 +13,7 @@ use crate::catalog::Objects;
 use crate::ending::{self, Batch};
 use crate::error::Error;
 use crate::session::{Known, Left, lock_opening, row_of};
+use crate::settings;
 use crate::store::Scratch;
 use crate::store::finder::Finder;
 use crate::store::session_row::SessionRow;
@@ -48,6 +49,10 @@ impl Batches {
 impl<'o> Ender<'o> {
     /// `None` where a table is locked by others.
     pub fn open(objects: &'o Objects) -> Result<Option<Self>, Error> {
+        // Kept locked from here on, so that whether events are kept can be read without waiting.
+        if settings::try_current(objects)?.is_none() {
+            return Ok(None);
+        }
         let Some(writer) = Writer::try_open(objects.session) else {
             return Ok(None);
         };
@@ -86,7 +91,7 @@ impl<'o> Ender<'o> {
             let known = Known::of(objects, digest, &row_of(&row));
             writer.delete(&row)?;
             let batch = batches.of(expiry);
-            batch.add(*digest, row.user_name(), known.session.last_activity);
+            batch.add(*digest, row.user_name(), known.session.last_activity)?;
             Ok(Left::Nothing)
         })
     }
@@ -99,7 +104,7 @@ impl<'o> Ender<'o> {
         digest: &Digest,
         row: &Row,
         expiry: Expiry,
-    ) -> Left {
+    ) -> Result<Left, Error> {
         let Self {
             objects,
             writer,
@@ -108,7 +113,7 @@ impl<'o> Ender<'o> {
         } = self;
         scratch.run(|| {
             if writer.try_delete(tid) == Written::No {
-                return Left::ForNextTime;
+                return Ok(Left::ForNextTime);
             }
             let batch = batches.of(expiry);
             let known = Known::of(objects, digest, row);
@@ -117,8 +122,8 @@ impl<'o> Ender<'o> {
             } else {
                 None
             };
-            batch.add(*digest, user_name, known.session.last_activity);
-            Left::Nothing
+            batch.add(*digest, user_name, known.session.last_activity)?;
+            Ok(Left::Nothing)
         })
     }
 

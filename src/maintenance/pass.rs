@@ -96,8 +96,12 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
         // Not yet: it is only that something else could not wait.
         database.set_dirty();
     } else if was_dirty || is_full || database.flush.next(now) == i64::MIN {
+        // What another step was refused is no matter here.
+        let was_refused = pass.was_refused.take();
         let came_round = pass.flush()?;
-        if came_round && !pass.was_refused.get() {
+        let is_flushed = came_round && !pass.was_refused.get();
+        pass.was_refused.set(was_refused || pass.was_refused.get());
+        if is_flushed {
             database.flush.done(now);
         } else {
             // The next pass goes on with it.
@@ -199,25 +203,22 @@ impl Pass {
     ) -> Result<bool, Error> {
         let registry = &self.shared.registry;
         let (database, table) = (self.database.oid().into(), self.objects.session.into());
-        let mut slot = from.load(Relaxed) as usize;
-        let mut left = registry.slots();
+        let mut round = registry.round(from.load(Relaxed) as usize);
         let mut batch: Vec<Seen> = Vec::with_capacity(BATCH);
         loop {
-            let next = registry.collect(slot, database, table, wanted, &mut batch);
-            left = left.saturating_sub(next - slot);
-            slot = next % registry.slots();
-            if left > 0 && batch.len() < BATCH {
+            registry.collect(&mut round, database, table, wanted, &mut batch);
+            if !round.is_over() && batch.len() < BATCH {
                 continue;
             }
             if !batch.is_empty() {
                 work(&batch)?;
                 batch.clear();
             }
-            if left == 0 {
+            if round.is_over() {
                 return Ok(true);
             }
             if self.is_over() {
-                from.store(slot as u32, Relaxed);
+                from.store(round.slot() as u32, Relaxed);
                 return Ok(false);
             }
         }
@@ -374,7 +375,7 @@ impl Pass {
                 // No check can have cached it either.
                 Marked::Full => by_row,
             };
-            let left = match ender.end_at(&mut finder, tid, &digest, &row, expiry) {
+            let left = match ender.end_at(&mut finder, tid, &digest, &row, expiry)? {
                 Left::Nothing => Left::Nothing,
                 // Another transaction has changed it, or has locked it in a way that may do no harm.
                 _ => ender.end(&digest, row.version, expiry)?,

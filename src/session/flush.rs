@@ -117,14 +117,14 @@ pub fn flush() -> Result<usize, Error> {
     let Some(shared) = shared::get() else { return Ok(0) };
     let objects = catalog::objects()?;
     let any = key_of(&objects, &session_timeout_core::digest::Digest::of(b""));
-    let (mut written, mut slot) = (0, 0);
+    let (mut written, mut round) = (0, shared.registry.round(0));
     let mut dirty = Vec::with_capacity(BATCH);
-    while slot < shared.registry.slots() {
+    while !round.is_over() {
         pgrx::check_for_interrupts!();
         dirty.clear();
-        slot = shared
+        shared
             .registry
-            .collect(slot, any.database, any.table, Wanted::Dirty, &mut dirty);
+            .collect(&mut round, any.database, any.table, Wanted::Dirty, &mut dirty);
         if dirty.is_empty() {
             continue;
         }

@@ -65,7 +65,8 @@ pub fn open(
         let mut values: Values = vec![None; column::COUNT];
         *slot_of(&mut values, column::DIGEST) = digest_datum(digest);
         fill(&mut values);
-        if writer.insert_unless_present(&values, writer.table().primary_key()) {
+        let key = writer.table().primary_key_on(column::DIGEST);
+        if writer.insert_unless_present(values, key)? {
             break;
         }
     }
@@ -115,7 +116,7 @@ pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<
                 // It may have become another user's while we waited.
                 if known.mark.is_none() && row.user_name_bytes() == Some(user_name.1) {
                     writer.delete(&row)?;
-                    batch.add(digest, row.user_name(), known.session.last_activity);
+                    batch.add(digest, row.user_name(), known.session.last_activity)?;
                     transaction::session_changed(&objects, &digest, Change::Closed);
                 }
                 Ok(())

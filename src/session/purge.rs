@@ -57,7 +57,7 @@ pub fn purge() -> Result<usize, Error> {
                 Expiry::Idle => &mut idle,
                 Expiry::Absolute => &mut absolute,
             };
-            batch.add(digest, row.user_name(), known.session.last_activity);
+            batch.add(digest, row.user_name(), known.session.last_activity)?;
             transaction::session_changed(&objects, &digest, Change::Expired);
             Ok(())
         })?;

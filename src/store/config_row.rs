@@ -44,5 +44,11 @@ pub fn free_id(objects: &Objects) -> i32 {
 
 /// Whether a row has this `id`, one that the current command itself has written included.
 pub fn has_id(table: &Table, id: i32) -> bool {
-    has_key(table, table.primary_key(), column::ID, pg_sys::F_INT4EQ, id.into())
+    has_key(
+        table,
+        table.primary_key_on(column::ID),
+        column::ID,
+        pg_sys::F_INT4EQ,
+        id.into(),
+    )
 }

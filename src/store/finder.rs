@@ -149,7 +149,7 @@ struct Key {
 impl OpenIndex {
     /// `None` where the primary key is none of digests, or the table is no heap.
     fn on_digests(table: &Table) -> Option<Self> {
-        let oid = table.primary_key();
+        let oid = table.primary_key_on(column::DIGEST);
         if oid == pg_sys::Oid::INVALID || !table.is_heap() {
             return None;
         }
@@ -164,11 +164,6 @@ impl OpenIndex {
         unsafe {
             let mode = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
             let relation = pg_sys::index_open(oid, mode);
-            let form = (*relation).rd_index;
-            if (*form).indnkeyatts != 1 || *(*form).indkey.values.as_ptr() != column::DIGEST {
-                pg_sys::index_close(relation, mode);
-                return None;
-            }
             pgrx::varlena::set_varsize_4b(value.cast(), (size_of::<u32>() + Digest::LEN) as i32);
             pg_sys::ScanKeyInit(
                 &mut key.condition,

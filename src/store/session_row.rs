@@ -99,7 +99,7 @@ pub fn find<T>(table: &Table, snapshot: &Latest, digest: &Digest, look: impl Fn(
     rows_by_key(
         table,
         snapshot,
-        table.primary_key(),
+        table.primary_key_on(column::DIGEST),
         column::DIGEST,
         pg_sys::F_BYTEAEQ,
         key,

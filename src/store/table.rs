@@ -2,10 +2,13 @@
 //!
 //! Where an ERROR unwinds, nothing is released here: the transaction's resource owner does it.
 
+use std::ffi::CStr;
 use std::ptr;
 use std::thread::panicking;
 
 use pgrx::pg_sys::{self, Oid};
+
+use crate::error::Error;
 
 /// An open table.
 pub struct Table {
@@ -104,30 +107,131 @@ impl Table {
         unsafe { pg_sys::RelationGetNumberOfBlocksInFork(self.relation, pg_sys::ForkNumber::MAIN_FORKNUM) }
     }
 
-    /// Its primary key's index as it is now (REINDEX CONCURRENTLY may have changed it), invalid where it has none.
-    pub fn primary_key(&self) -> Oid {
-        // SAFETY: open; the list is a copy.
+    /// A column's definition, counted from 1.
+    fn attribute(&self, column: pg_sys::AttrNumber) -> &pg_sys::FormData_pg_attribute {
+        // SAFETY: open, and the column is one of the table's.
+        #[cfg(not(feature = "pg18"))]
         unsafe {
-            pg_sys::list_free(pg_sys::RelationGetIndexList(self.relation));
-            (*self.relation).rd_pkindex
+            &(*self.row_type()).attrs.as_slice(self.columns())[column as usize - 1]
+        }
+        // SAFETY: likewise.
+        #[cfg(feature = "pg18")]
+        unsafe {
+            &*pg_sys::TupleDescAttr(self.row_type(), i32::from(column) - 1)
         }
     }
 
-    /// Its first valid index whose first column is `column`; invalid where it has none.
-    pub fn index_on(&self, column: pg_sys::AttrNumber) -> Oid {
-        // SAFETY: open; an index in the list stays while its table is locked.
-        unsafe {
-            let list = pg_sys::RelationGetIndexList(self.relation);
-            let indexes = pgrx::PgList::<u8>::from_pg(list);
-            let found = indexes.iter_oid().find(|&oid| {
-                let index = pg_sys::index_open(oid, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
-                let form = (*index).rd_index;
-                let fits = (*form).indisvalid && *(*form).indkey.values.as_ptr() == column;
-                pg_sys::index_close(index, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
-                fits
-            });
-            found.unwrap_or(Oid::INVALID)
+    /// The value that a column has in a new row that says nothing of it.
+    ///
+    /// # Errors
+    /// 23502 where that is NULL and the column may not be; 0A000 where it is computed from the others and stored.
+    pub fn default_value(
+        &self,
+        column: pg_sys::AttrNumber,
+        state: *mut pg_sys::EState,
+    ) -> Result<Option<pg_sys::Datum>, Error> {
+        let attribute = self.attribute(column);
+        if attribute.attisdropped {
+            return Ok(None);
         }
+        // SAFETY: a column's name ends with a zero.
+        let name = || unsafe { CStr::from_ptr(attribute.attname.data.as_ptr()).to_owned() };
+        if attribute.attgenerated as u8 == pg_sys::ATTRIBUTE_GENERATED_STORED {
+            return Err(Error::ColumnGenerated { column: name() });
+        }
+        let mut is_null = true;
+        let mut value = pg_sys::Datum::from(0_usize);
+        // A virtual one has no value in the row.
+        if attribute.attgenerated == 0 {
+            // SAFETY: open; the expression refers to no column, and the executor's state outlives it.
+            unsafe {
+                let expression = pg_sys::build_column_default(self.relation, column.into());
+                if !expression.is_null() {
+                    let expression = pg_sys::ExecPrepareExpr(expression.cast(), state);
+                    let mut context = (*state).es_per_tuple_exprcontext;
+                    if context.is_null() {
+                        context = pg_sys::MakePerTupleExprContext(state);
+                    }
+                    value = pg_sys::ExecEvalExpr(expression, context, &mut is_null);
+                }
+            }
+            if is_null && attribute.attnotnull {
+                return Err(Error::ColumnNeedsValue { column: name() });
+            }
+        }
+        Ok((!is_null).then_some(value))
+    }
+
+    /// Its primary key's index as it is now (REINDEX CONCURRENTLY may have changed it), invalid where it has none, or one
+    /// of other columns than this.
+    pub fn primary_key_on(&self, column: pg_sys::AttrNumber) -> Oid {
+        // SAFETY: open; the list is a copy.
+        let oid = unsafe {
+            pg_sys::list_free(pg_sys::RelationGetIndexList(self.relation));
+            (*self.relation).rd_pkindex
+        };
+        if oid != Oid::INVALID && self.is_unique_on(oid, column) {
+            oid
+        } else {
+            Oid::INVALID
+        }
+    }
+
+    /// An index that leads to every row in which `column` equals a value that is not NULL; invalid where it has none.
+    pub fn index_on(&self, column: pg_sys::AttrNumber) -> Oid {
+        self.find_index(|oid| self.leads_to_all(oid, column))
+    }
+
+    /// Likewise, a unique one of this column alone.
+    pub fn unique_index_on(&self, column: pg_sys::AttrNumber) -> Oid {
+        self.find_index(|oid| self.leads_to_all(oid, column) && self.is_unique_on(oid, column))
+    }
+
+    fn find_index(&self, fits: impl Fn(Oid) -> bool) -> Oid {
+        // SAFETY: open; the list is a copy.
+        let indexes = unsafe { pgrx::PgList::<u8>::from_pg(pg_sys::RelationGetIndexList(self.relation)) };
+        let found = indexes.iter_oid().find(|&oid| fits(oid));
+        found.unwrap_or(Oid::INVALID)
+    }
+
+    /// Looks at one of its indexes.
+    fn with_index<R>(&self, oid: Oid, look: impl FnOnce(&pg_sys::RelationData, &pg_sys::FormData_pg_index) -> R) -> R {
+        let mode = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+        // SAFETY: an index of an open table stays while that is locked.
+        unsafe {
+            let index = pg_sys::index_open(oid, mode);
+            let seen = look(&*index, &*(*index).rd_index);
+            pg_sys::index_close(index, mode);
+            seen
+        }
+    }
+
+    fn is_unique_on(&self, oid: Oid, column: pg_sys::AttrNumber) -> bool {
+        self.with_index(oid, |_, form| {
+            // SAFETY: an index has a column at least.
+            let first = unsafe { *form.indkey.values.as_ptr() };
+            form.indisunique && form.indimmediate && form.indnkeyatts == 1 && first == column
+        })
+    }
+
+    /// Whether an index, which somebody may have made or left for another purpose, is complete, and orders by what equality
+    /// of the column's type means.
+    fn leads_to_all(&self, oid: Oid, column: pg_sys::AttrNumber) -> bool {
+        let attribute = self.attribute(column);
+        // SAFETY: an open index has a column at least, with its family and collation; the predicate is a copy.
+        self.with_index(oid, |index, form| unsafe {
+            let class = pg_sys::GetDefaultOpClass(attribute.atttypid, pg_sys::BTREE_AM_OID);
+            let predicate = pgrx::PgList::<pg_sys::Node>::from_pg(pg_sys::RelationGetIndexPredicate(
+                ptr::from_ref(index).cast_mut(),
+            ));
+            form.indisvalid
+                && form.indislive
+                && (*index.rd_rel).relam == pg_sys::BTREE_AM_OID
+                && *form.indkey.values.as_ptr() == column
+                && *index.rd_opfamily == pg_sys::get_opclass_family(class)
+                && *index.rd_indcollation == attribute.attcollation
+                && predicate.iter_ptr().all(|condition| is_not_null(condition, column))
+        })
     }
 
     /// A slot for versions that a scan or a lock brings.
@@ -140,6 +244,23 @@ impl Table {
     pub fn new_virtual_slot(&self) -> Slot {
         // SAFETY: open; the row type stays while the table is open.
         Slot(unsafe { pg_sys::MakeSingleTupleTableSlot(self.row_type(), &pg_sys::TTSOpsVirtual) })
+    }
+}
+
+/// Whether a condition is that a column is not NULL.
+///
+/// # Safety
+/// The condition is a node of PostgreSQL's, of an index on one table.
+unsafe fn is_not_null(condition: *mut pg_sys::Node, column: pg_sys::AttrNumber) -> bool {
+    // SAFETY: a node's tag says what it is.
+    unsafe {
+        if (*condition).type_ != pg_sys::NodeTag::T_NullTest {
+            return false;
+        }
+        let test = &*condition.cast::<pg_sys::NullTest>();
+        test.nulltesttype == pg_sys::NullTestType::IS_NOT_NULL
+            && (*test.arg).type_ == pg_sys::NodeTag::T_Var
+            && (*test.arg.cast::<pg_sys::Var>()).varattno == column
     }
 }
 

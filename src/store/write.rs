@@ -167,26 +167,36 @@ impl Writer {
         }
     }
 
-    /// Inserts a row; a duplicate key raises 23505.
-    pub fn insert(&mut self, values: &Values) {
-        let slot = self.fill_row(values);
+    /// Inserts a row; a duplicate key raises 23505. Columns behind the values given, which somebody has added to the table,
+    /// get their defaults.
+    ///
+    /// # Errors
+    /// 23502, 0A000: see [`Table::default_value`].
+    pub fn insert(&mut self, mut values: Values) -> Result<(), Error> {
+        self.complete(&mut values)?;
+        let slot = self.fill_row(&values);
         // SAFETY: the slot holds a row of the table's type.
         unsafe {
             pg_sys::simple_table_tuple_insert(self.table.relation(), slot);
             self.insert_index_entries(slot, false, IndexUpdate::All, ptr::null_mut());
         }
+        Ok(())
     }
 
     /// Inserts a row unless its key in the unique index `key` is taken; waits for a transaction that has inserted or
     /// deleted it and is not over. Whether it was inserted: if not, a committed row was there a moment ago.
-    pub fn insert_unless_present(&mut self, values: &Values, key: Oid) -> bool {
-        let slot = self.fill_row(values);
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn insert_unless_present(&mut self, mut values: Values, key: Oid) -> Result<bool, Error> {
+        self.complete(&mut values)?;
+        let slot = self.fill_row(&values);
         // SAFETY: the slot holds a row of the table's type. The order is that of ExecInsert for ON CONFLICT.
         unsafe {
             let arbiters = pg_sys::lappend_oid(ptr::null_mut(), key);
             let mut conflict = pg_sys::ItemPointerData::default();
             if !self.check_constraints(slot, &mut conflict, arbiters) {
-                return false;
+                return Ok(false);
             }
             let xid = pg_sys::GetCurrentTransactionId();
             let token = pg_sys::SpeculativeInsertionLockAcquire(xid);
@@ -201,8 +211,16 @@ impl Writer {
             let collided = self.insert_index_entries(slot, false, IndexUpdate::All, arbiters);
             pg_sys::table_tuple_complete_speculative(self.table.relation(), slot, token, !collided);
             pg_sys::SpeculativeInsertionLockRelease(xid);
-            !collided
+            Ok(!collided)
         }
+    }
+
+    /// Adds the values of columns that the table has behind these.
+    fn complete(&self, values: &mut Values) -> Result<(), Error> {
+        for n in values.len()..self.table.columns() {
+            values.push(self.table.default_value(n as pg_sys::AttrNumber + 1, self.state)?);
+        }
+        Ok(())
     }
 
     /// Gives a locked row new values: `change` is handed the present ones. A duplicate key raises 23505.
@@ -294,13 +312,14 @@ impl Writer {
         }
     }
 
-    /// The slot for rows made of values, filled with these.
+    /// The slot for rows made of values, filled with these, one for each column.
     fn fill_row(&mut self, values: &Values) -> *mut pg_sys::TupleTableSlot {
         let slot = self.row.as_ptr();
         // SAFETY: a virtual slot has room for as many values as the table has columns; it refers to what they refer to, until
         // it is filled again.
         unsafe {
             pg_sys::ExecClearTuple(slot);
+            debug_assert_eq!(values.len(), self.table.columns());
             for (n, value) in values.iter().enumerate().take(self.table.columns()) {
                 *(*slot).tts_values.add(n) = value.unwrap_or(pg_sys::Datum::from(0_usize));
                 *(*slot).tts_isnull.add(n) = value.is_none();

@@ -106,6 +106,23 @@ fn every_ending() -> Vec<(&'static Ending, String, Vec<Value>, Vec<String>)> {
 // ---- Events ----------------------------------------------------------------------------------------------------------
 
 #[test]
+fn an_event_of_a_clock_that_was_ahead_keeps_no_old_one() {
+    let database = own_database();
+    let mut admin = database.connect();
+    admin.run(
+        "INSERT INTO session_timeout.session_event (at, digest, kind, last_activity) \
+         SELECT now() + later, sha256(later::text::bytea), 'closed', now() \
+         FROM unnest('{10 years, -60 days, -1 day}'::interval[]) AS later",
+    );
+    admin.purge();
+    let left = admin
+        .query("SELECT at FROM session_timeout.session_event ORDER BY id", &[])
+        .expect("events");
+    assert_eq!(left.len(), 2);
+    assert_just_now(Some(left[0].get(0)));
+}
+
+#[test]
 fn every_session_that_ends_leaves_one_event_that_says_why() {
     for (ending, _, _, events) in every_ending() {
         assert_eq!(events, [ending.kind], "{}", ending.how);

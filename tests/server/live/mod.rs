@@ -3,6 +3,7 @@
 mod cluster;
 pub mod support;
 
+mod altered;
 mod between;
 mod clock;
 mod commits;

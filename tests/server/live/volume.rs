@@ -1,6 +1,6 @@
 //! Many sessions: purged and flushed while checks go on, pass by pass, and without the table growing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::Client;
-use session_timeout_tests::{Database, Server, eventually, param};
+use session_timeout_tests::{Database, Server, eventually, param, wait_for};
 
 use super::cluster::{SOON, assert_no_process_broke, check_many, live, open_many, size};
 use crate::support::SessionCalls;
@@ -213,14 +213,19 @@ fn make_slow(client: &mut Client, table: &str, column: &str, milliseconds: usize
     ));
 }
 
-/// The most of that work that one worker process did: each makes one pass.
-fn most_of_a_pass(server: &Server) -> usize {
-    let mut of_processes: HashMap<String, usize> = HashMap::new();
+/// How much of that work each worker process did: one makes one pass.
+fn done_by(server: &Server) -> HashMap<i32, usize> {
+    let mut done = HashMap::new();
     for line in server.log().lines().filter(|line| line.ends_with("LOG:  slow work")) {
-        let process = line.split(['[', ']']).nth(1).expect("a process");
-        *of_processes.entry(process.to_owned()).or_default() += 1;
+        let process = line.split(['[', ']']).nth(1).and_then(|pid| pid.parse().ok());
+        *done.entry(process.expect("a process")).or_default() += 1;
     }
-    of_processes.into_values().max().expect("slow work")
+    done
+}
+
+/// The most that one of them did.
+fn most_of_a_pass(server: &Server) -> usize {
+    done_by(server).into_values().max().expect("slow work")
 }
 
 /// What a pass can do in its 2 s, at a millisecond a row, however fast or busy the machine is.
@@ -242,6 +247,31 @@ fn a_flush_that_has_too_much_to_do_ends_after_two_seconds_and_the_next_pass_goes
     });
     let most = most_of_a_pass(&server);
     assert!(most <= OF_A_PASS + BATCH as usize, "a pass flushed {most} rows");
+}
+
+/// The parameters have changed since the pass began, and their table is locked when the purge comes to them.
+#[test]
+fn a_pass_does_not_wait_for_the_table_of_parameters() {
+    let server = live().start();
+    let database = server.database("parameters");
+    database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
+    let mut client = database.connect();
+    make_slow(&mut client, "session", "last_activity", 1);
+    open_many(&mut client, "many", 1000);
+    fill(&mut client, 0, 10);
+    let (mut observer, mut before) = (server.connect(), HashSet::new());
+    for _ in 0..3 {
+        assert_eq!(check_many(&mut client, "many", 1000), 1000);
+        let pid = wait_for("a worker is at the flush", SOON, || {
+            done_by(&server).into_keys().find(|pid| before.insert(*pid))
+        });
+        client.set_param("mine", Some("1"));
+        client.run("BEGIN; LOCK TABLE session_timeout.config_parameter IN ACCESS EXCLUSIVE MODE");
+        eventually("the pass has ended", SOON, || {
+            !observer.value::<bool>("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", &[&pid])
+        });
+        client.run("ROLLBACK");
+    }
 }
 
 #[test]

@@ -404,6 +404,33 @@ fn a_locked_row_is_written_when_it_is_free() {
     wait_until_flushed(&mut client, &held, touched);
 }
 
+/// The marked session makes for a pass every two seconds.
+#[test]
+fn a_locked_row_brings_no_flush_forward() {
+    let params = [(param::FLUSH_INTERVAL, "5"), (param::PURGE_INTERVAL, "1 day")];
+    let database = database("flush_forward", &params);
+    let (mut client, mut holder) = (database.connect(), database.connect());
+    let [held, free] = [(); 2].map(|()| new_sid());
+    open_expired(&mut client, &held);
+    client.open(&free);
+    holder.run("BEGIN");
+    holder.write(
+        "SELECT FROM session_timeout.session WHERE digest = session_timeout.session_digest($1) FOR UPDATE",
+        &[&held],
+    );
+    assert!(!client.check(&held));
+    let touched = client.verdict(&free).last_activity.expect("an activity");
+    wait_until_flushed(&mut client, &free, touched);
+    eventually("the next flush is after the interval", SOON, || {
+        client.value(
+            "SELECT next_flush > last_pass FROM session_timeout.stat_worker WHERE datname = current_database()",
+            &[],
+        )
+    });
+    assert!(client.stored(&held).is_some());
+    holder.run("ROLLBACK");
+}
+
 #[test]
 fn a_row_that_is_only_referred_to_is_written() {
     let database = database("flush_referred", &QUICK);

@@ -373,7 +373,8 @@ impl Actor for Flusher {
             4.. => return self.then.as_mut().is_some_and(|crowd| crowd.step(world)),
             1 => {
                 self.found = Vec::with_capacity(8);
-                world.registry.collect(0, 1, 2, Wanted::Dirty, &mut self.found);
+                let mut round = world.registry.round(0);
+                world.registry.collect(&mut round, 1, 2, Wanted::Dirty, &mut self.found);
             }
             2 => {
                 for seen in self.found.iter().filter(|seen| seen.digest == key(1).digest) {

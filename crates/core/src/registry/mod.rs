@@ -39,7 +39,7 @@ pub use checks::{Checked, Loaded, Missing, Ticket, Touched};
 pub use flux::{Estate, Flux, Outcome};
 pub use memory::{Layout, Memory, Partition, Slot};
 use table::Table;
-pub use upkeep::{Marked, Seen, Wanted};
+pub use upkeep::{Marked, Round, Seen, Wanted};
 pub use word::Word;
 
 /// The partitions' locks.
@@ -100,11 +100,6 @@ impl<'m, L: Locks> Registry<'m, L> {
     /// The slot where a session most probably is, likewise.
     pub fn probable_slot(&self, key: &Key) -> Option<&'m Slot> {
         self.table.probable_slot(self.table.place(key))
-    }
-
-    /// How many slots there are: each has room for an entry.
-    pub fn slots(&self) -> usize {
-        self.table.partitions() * self.table.slots_per_partition()
     }
 
     /// How many entries are in use, and how many there is room for. No lock: a figure for people.

@@ -3,6 +3,7 @@
 //! All of it is called under a partition's lock: what writes, under the exclusive one, but for [`Entry::touch`],
 //! [`Entry::mark_if`] and [`Entry::flushed`], which are atomic steps.
 
+use std::ops::Range;
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
@@ -169,15 +170,15 @@ impl<'m> Table<'m> {
 
     /// The entries of a partition that are in use.
     pub fn entries(&self, partition: usize) -> impl Iterator<Item = Entry<'m>> + use<'m> {
-        self.entries_from(partition, 0)
+        self.entries_of(partition, 0..self.per_partition)
     }
 
-    /// Likewise, from one of its slots on.
-    pub fn entries_from(&self, partition: usize, index: usize) -> impl Iterator<Item = Entry<'m>> + use<'m> {
+    /// Likewise, in some of its slots.
+    pub fn entries_of(&self, partition: usize, slots: Range<usize>) -> impl Iterator<Item = Entry<'m>> + use<'m> {
         let first = partition * self.per_partition;
-        self.memory.slots[first + index..first + self.per_partition]
+        self.memory.slots[first + slots.start..first + slots.end]
             .iter()
-            .zip(index as u32..)
+            .zip(slots.start as u32..)
             .map(|(slot, index)| Entry { slot, index })
             .filter(|entry| entry.slot.flags.load(Relaxed) & flags::USED != 0)
     }

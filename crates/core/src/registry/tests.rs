@@ -494,8 +494,9 @@ fn scans_find_what_is_dirty_and_what_is_marked() {
     r.check(&key(1), &params(60), Request::Counting, at(10));
     r.check(&key(2), &params(60), Request::Counting, at(100));
     let scan = |wanted| {
-        let mut found = Vec::with_capacity(8);
-        assert_eq!(r.collect(0, 1, 2, wanted, &mut found), r.slots());
+        let (mut found, mut round) = (Vec::with_capacity(8), r.round(0));
+        r.collect(&mut round, 1, 2, wanted, &mut found);
+        assert!(round.is_over());
         found
     };
     let dirty = Seen {
@@ -519,7 +520,7 @@ fn scans_find_what_is_dirty_and_what_is_marked() {
 }
 
 #[test]
-fn a_scan_goes_on_where_there_was_no_room_left_and_comes_by_each_entry_once() {
+fn a_round_comes_by_each_entry_once_wherever_it_begins_and_however_often_it_stops() {
     let owned = Owned::new(Layout {
         partitions: 4,
         slots_per_partition: 16,
@@ -528,21 +529,19 @@ fn a_scan_goes_on_where_there_was_no_room_left_and_comes_by_each_entry_once() {
     for n in 0..24 {
         load(&r, &key(n), &row(1, at(0)));
     }
-    let (mut found, mut stops, mut place) = (Vec::new(), 0, 0);
-    while place < r.slots() {
-        let mut batch = Vec::with_capacity(5);
-        let next = r.collect(place, 1, 2, Wanted::Any, &mut batch);
-        assert!(next > place);
-        stops += usize::from(!next.is_multiple_of(16));
-        found.append(&mut batch);
-        place = next;
+    for from in 0..64 {
+        for room in [1, 5, 64] {
+            let (mut found, mut round) = (Vec::new(), r.round(from));
+            while !round.is_over() {
+                let mut batch = Vec::with_capacity(room);
+                r.collect(&mut round, 1, 2, Wanted::Any, &mut batch);
+                found.append(&mut batch);
+            }
+            let distinct: HashSet<_> = found.iter().map(|seen| seen.digest).collect();
+            assert_eq!((found.len(), distinct.len()), (24, 24), "from {from}, {room} at once");
+            assert_eq!(round.slot(), from);
+        }
     }
-    assert!(stops > 0, "no partition had more than there was room for");
-    let (all, distinct) = (
-        found.len(),
-        found.iter().map(|seen| seen.digest).collect::<HashSet<_>>(),
-    );
-    assert_eq!((all, distinct.len()), (24, 24));
 }
 
 #[test]
@@ -683,9 +682,10 @@ fn the_table_stays_whole_under_churn() {
             _ => {}
         }
     }
-    let mut found = Vec::with_capacity(64);
-    assert_eq!(r.collect(0, 1, 2, Wanted::Any, &mut found), 16);
-    assert_eq!(r.collect(16, 1, 2, Wanted::Any, &mut found), r.slots());
+    let (mut found, mut round) = (Vec::with_capacity(64), r.round(0));
+    while !round.is_over() {
+        r.collect(&mut round, 1, 2, Wanted::Any, &mut found);
+    }
     assert_eq!(found.len(), r.fill().0);
     assert!(found.iter().all(|seen| {
         r.look(

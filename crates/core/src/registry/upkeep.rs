@@ -31,6 +31,27 @@ pub enum Wanted {
     Any,
 }
 
+/// A way once around the registry's slots.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    slot: usize,
+    left: usize,
+}
+
+impl Round {
+    /// Whether it has come round.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.left == 0
+    }
+
+    /// The slot where it goes on.
+    #[must_use]
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+}
+
 /// What became of an attempt to mark a session that the purge found on its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marked {
@@ -89,24 +110,37 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// Collects entries of a database's table that `wanted` says yes to, from a slot to the end of its partition, as far as
-    /// `found` has room for them: the slot where to go on, which after the last partition is [`Registry::slots`]. An entry
-    /// stays in its slot as long as it lives. Shared lock.
-    pub fn collect(&self, from: usize, database: u32, table: u32, wanted: Wanted, found: &mut Vec<Seen>) -> usize {
+    /// A way once around all slots, which begins at this one.
+    pub fn round(&self, from: usize) -> Round {
+        let slots = self.table.partitions() * self.table.slots_per_partition();
+        Round {
+            slot: from % slots,
+            left: slots,
+        }
+    }
+
+    /// Goes on with a round, to the end of a partition at most, and collects entries of a database's table that `wanted` says
+    /// yes to as far as `found` has room for them. An entry stays in its slot as long as it lives. Shared lock.
+    pub fn collect(&self, round: &mut Round, database: u32, table: u32, wanted: Wanted, found: &mut Vec<Seen>) {
         let per_partition = self.table.slots_per_partition();
-        let partition = from / per_partition;
-        let first = partition * per_partition;
-        self.locks.shared(partition, || {
-            for entry in self.table.entries_from(partition, from - first) {
+        let (partition, first) = (round.slot / per_partition, round.slot % per_partition);
+        let end = per_partition.min(first + round.left);
+        let stop = self.locks.shared(partition, || {
+            for entry in self.table.entries_of(partition, first..end) {
                 if entry.belongs_to(database, Some(table)) && entry.is_wanted(wanted) {
                     if found.len() == found.capacity() {
-                        return first + entry.index as usize;
+                        return entry.index as usize;
                     }
                     found.push(entry.seen());
                 }
             }
-            first + per_partition
-        })
+            end
+        });
+        round.left -= stop - first;
+        round.slot += stop - first;
+        if round.slot == self.table.partitions() * per_partition {
+            round.slot = 0;
+        }
     }
 
     /// The row of this opening now has at least this activity: committed. Whether there is newer activity by now, of which
