@@ -4,7 +4,7 @@
 
 \echo Use "ALTER EXTENSION inactive_session_timeout UPDATE TO '0.2.0'" to load this file. \quit
 
--- TRUNCATE … RESTART IDENTITY is not to begin it anew: a version never comes again.
+-- TRUNCATE with RESTART IDENTITY is not to begin it anew: a version never comes again.
 ALTER SEQUENCE session_timeout.session_version_seq OWNED BY NONE;
 
 COMMENT ON TABLE session_timeout.config_parameter IS

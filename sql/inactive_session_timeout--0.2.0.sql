@@ -94,7 +94,7 @@ COMMENT ON COLUMN session_timeout.session.version IS
 CREATE INDEX session_user_name_idx ON session_timeout.session (user_name) WHERE user_name IS NOT NULL;
 COMMENT ON INDEX session_timeout.session_user_name_idx IS 'For close_user_sessions()';
 
--- Of no column, so that TRUNCATE … RESTART IDENTITY does not begin it anew: a version never comes again.
+-- Of no column, so that TRUNCATE with RESTART IDENTITY does not begin it anew: a version never comes again.
 CREATE SEQUENCE session_timeout.session_version_seq;
 COMMENT ON SEQUENCE session_timeout.session_version_seq IS 'Versions of sessions';
 
