@@ -64,6 +64,8 @@ class SessionTimeoutLogin(models.Model):
     _log_access = False
 
     identifier = fields.Char(required=True)
+    # Where the session was opened. A copy of that database has the record too, but neither the session nor its files.
+    database = fields.Char(required=True)
     user_id = fields.Many2one("res.users", required=True, ondelete="cascade", index=True)
     ended_at = fields.Datetime(index="btree_not_null")
 
@@ -113,8 +115,8 @@ class SessionTimeoutLogin(models.Model):
         """Open a session, unless it has been opened before. True: opened."""
         cr.execute(
             """
-            INSERT INTO session_timeout_login (identifier, user_id)
-            SELECT %s, u.id FROM res_users AS u WHERE u.id = %s AND u.active
+            INSERT INTO session_timeout_login (identifier, database, user_id)
+            SELECT %s, pg_catalog.current_database(), u.id FROM res_users AS u WHERE u.id = %s AND u.active
             ON CONFLICT (identifier) DO NOTHING
             """,
             (identifier, uid),
@@ -224,6 +226,8 @@ class SessionTimeoutLogin(models.Model):
         if not self._is_preloaded():
             self.env.cr.execute("SELECT session_timeout.purge_sessions()")  # preloaded, a worker does it
         self.env.cr.execute(FOLLOW)
+        # One data directory serves all databases: that these sessions are over says nothing about the original's.
+        self.env.cr.execute("DELETE FROM session_timeout_login WHERE database <> pg_catalog.current_database()")
         self.env.cr.execute(
             """
             SELECT l.id FROM session_timeout_login AS l
