@@ -62,7 +62,8 @@ class Expiry(LiveCase):
         self.assertEqual(answer, SESSION_EXPIRED)
         self.assertEqual(anna.files(), [])
 
-    def test_an_open_websocket_keeps_no_session_alive(self):
+    def test_an_open_websocket_keeps_no_session_alive_whatever_is_ignored(self):
+        self.database.set_param("ignored_url", "/calendar/notify,/longpolling/poll")
         anna = Browser(self.odoo, "anna")
         before = self.database.last_activity(anna.identifier)
         connection = anna.websocket()
@@ -71,6 +72,19 @@ class Expiry(LiveCase):
         while "second" not in receive(connection):
             pass
         self.assertEqual(self.database.last_activity(anna.identifier), before)
+
+    def test_an_expired_websocket_is_closed_whatever_is_ignored(self):
+        for ignored in ("/calendar/notify", "*"):
+            self.database.set_param("ignored_url", ignored)
+            anna = Browser(self.odoo, "anna")
+            connection = anna.websocket()
+            self.database.idle(7300)
+            self.database.push("secret")
+            while isinstance(answer := receive(connection), str):
+                self.assertNotIn("secret", answer)
+            self.assertEqual(answer, SESSION_EXPIRED)
+            self.assertEqual(anna.files(), [])
+            self.assertEqual(eventually(lambda anna=anna: self.database.events(anna.identifier)), ["idle_expired"])
 
     def test_polling_alone_expires(self):
         anna = Browser(self.odoo, "anna")

@@ -4,7 +4,7 @@ from odoo.http import SessionExpiredException
 from odoo.addons.bus import websocket
 from odoo.addons.bus.websocket import wsrequest
 
-PATH = "/websocket"
+from .session_timeout_login import WEBSOCKET
 
 
 class IrWebsocket(models.AbstractModel):
@@ -13,7 +13,7 @@ class IrWebsocket(models.AbstractModel):
     @classmethod
     def _authenticate(cls):
         session = wsrequest.session
-        if session.uid and not wsrequest.env["session.timeout.login"]._is_open(session, PATH, strictly=True):
+        if session.uid and not wsrequest.env["session.timeout.login"]._is_open(session, WEBSOCKET):
             raise SessionExpiredException()
         super()._authenticate()
 
@@ -26,7 +26,7 @@ def check_session(session, env, request=None):
     if not _check_session(session, env, request):
         return False
     logins = env.get("session.timeout.login")
-    return logins is None or logins._is_open(session, PATH, strictly=True)
+    return logins is None or logins._is_open(session, WEBSOCKET)
 
 
 websocket.check_session = check_session

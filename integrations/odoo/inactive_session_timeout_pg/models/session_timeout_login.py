@@ -25,9 +25,15 @@ from .ir_config_parameter import FOLLOW
 
 _logger = logging.getLogger(__name__)
 
-# Requests that the web client makes though nobody is there, whatever the ignored URLs say: whenever a websocket is
-# connected anew, which Odoo's server brings about every 60 to 90 minutes.
-UNATTENDED = {"/bus/has_missed_notifications"}
+WEBSOCKET = "/websocket"
+# What comes though nobody is there, whatever the ignored URLs say: a websocket's messages, in both directions, and what
+# the web client asks for whenever it is connected anew, which Odoo's server brings about every 60 to 90 minutes.
+UNATTENDED = {
+    WEBSOCKET,
+    "/websocket/on_closed",
+    "/websocket/peek_notifications",
+    "/bus/has_missed_notifications",
+}
 
 # What is asked on each request. The second column: what this server has seen of the session does not reach the others
 # (a replica, or a read-only transaction where the library is not preloaded).
@@ -36,16 +42,14 @@ CHECK = """
            pg_catalog.pg_is_in_recovery()
            OR pg_catalog.current_setting('session_timeout.max_sessions', true) IS NULL
 """
-# The same for what must end at the deadline and not at the next purge: an open websocket. Its URL is usually one of the
-# ignored ones, on which a session past its deadline still validates.
-CHECK_STRICTLY = """
-    SELECT v.valid AND coalesce(v.expires_in >= '0'::pg_catalog.interval, true),
-           pg_catalog.pg_is_in_recovery()
-           OR pg_catalog.current_setting('session_timeout.max_sessions', true) IS NULL
-    FROM session_timeout.session_verdict(%(identifier)s, %(path)s) AS v
-"""
-# The same for what is no activity: there is nothing for the others to know.
+# The same for what is no activity: there is nothing for the others to know. Unlike a check on an ignored URL, it refuses
+# a session past its deadline at once.
 LOOK = "SELECT v.valid, false FROM session_timeout.peek_session(%(identifier)s) AS v"
+# Ends a session that has been refused, as a look does not. True: its limit has been raised since, and it is not touched.
+EXPIRE = """
+    SELECT CASE WHEN v.valid THEN true ELSE session_timeout.check_session(%(identifier)s) END
+    FROM session_timeout.peek_session(%(identifier)s) AS v
+"""
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 # Files of a session that has ended may be written once more by a request that was under way then.
 FORGET_AFTER = timedelta(days=1)
@@ -74,13 +78,10 @@ class SessionTimeoutLogin(models.Model):
     # ---- Checks ----
 
     @api.model
-    def _is_open(self, session, path, strictly=False):
+    def _is_open(self, session, path):
         """Check a logged-in session: one statement in the request's own cursor. False: it has been logged out."""
         identifier = identifier_of(session)
-        if path in UNATTENDED:
-            statement = LOOK
-        else:
-            statement = CHECK_STRICTLY if strictly else CHECK
+        statement = LOOK if path in UNATTENDED else CHECK
         cr = self.env.cr
         cr.execute(statement, {"identifier": identifier, "path": path})
         is_open, kept_here = cr.fetchone()
@@ -93,9 +94,11 @@ class SessionTimeoutLogin(models.Model):
         # Without preload the check has deleted the row in this transaction, and holds its lock.
         cr.rollback()
         with self._own_cursor() as own:
-            own.execute("SELECT session_timeout.check_session(%s)", (identifier,))
-        root.session_store.delete_from_identifiers([identifier])
-        return False
+            own.execute(EXPIRE, {"identifier": identifier})
+            [is_open] = own.fetchone()
+        if not is_open:
+            root.session_store.delete_from_identifiers([identifier])
+        return is_open
 
     def _second_look(self, session, statement, path):
         """Ask again, outside the request's transaction and never on a replica; open what has never been opened."""

@@ -1,5 +1,8 @@
+from unittest.mock import patch
+
 from odoo.tests import tagged
 
+from ..models import session_timeout_login
 from .common import STORED_SESSION_BYTES, HttpCase, new_test_user
 
 
@@ -32,3 +35,11 @@ class TestRequests(HttpCase):
         self.count_partners()
         self.env.cr.execute("SELECT session_timeout.close_user_sessions('anna')")
         self.assertEqual(self.url_open("/web/webclient/load_menus", allow_redirects=False).status_code, 303)
+
+    def test_a_session_whose_limit_was_raised_while_it_was_refused_goes_on(self):
+        self.count_partners()
+        with patch.object(session_timeout_login, "LOOK", "SELECT false, false"):  # as it was before
+            answer = self.url_open("/bus/has_missed_notifications", json={"params": {"last_notification_id": 1}}).json()
+        self.assertIn("result", answer)
+        self.assertEqual(self.status(), "active")
+        self.assertGreater(self.count_partners(), 0)
