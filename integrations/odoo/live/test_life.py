@@ -1,6 +1,7 @@
 """The life of a session: what opens it, what ends it, and that it is opened once."""
 
 import json
+import re
 import time
 
 from harness import PASSWORD, Browser, LiveCase, eventually, in_parallel, requests
@@ -113,19 +114,66 @@ class Life(LiveCase):
     def record(self, browser):
         return self.database.value("SELECT id FROM session_timeout_login WHERE identifier = %s", browser.identifier)
 
+    # ---- The sessions that Odoo makes for what prints a report ----
+
+    def report(self, browser):
+        """Beside a user's session, as ir.actions.report makes it, and deletes its file afterwards."""
+        content = {**browser.content(), "debug": "", "_trace_disable": True}
+        shown = self.database.shell(
+            "import json\nfrom odoo.http import root\nfrom odoo.service import security\n"
+            f"session = root.session_store.new()\nsession.update(json.loads({json.dumps(content)!r}))\n"
+            "session.session_token = security.compute_session_token(session, env)\n"
+            "root.session_store.save(session)\nprint('SID=' + session.sid)\n"
+        )
+        report = Browser(self.odoo)
+        report.http.cookies["session_id"] = re.search("SID=([A-Za-z0-9_-]{84})", shown)[1]
+        return report
+
+    def test_a_report_s_session_is_served_and_soon_over(self):
+        anna = Browser(self.odoo, "anna")
+        report = self.report(anna)
+        self.assertEqual(report.page("/web/image/res.company/1/logo").status_code, 200)
+        listed = [row["id"] for row in anna.kw("session.timeout.session", "search_read", [], ["is_current"])["result"]]
+        self.assertIn(self.record(anna), listed)
+        self.assertNotIn(self.record(report), listed)
+        self.database.idle(301)
+        self.assertTrue(anna.is_logged_in())
+        self.assert_expired(report.call("/web/session/check"))
+
+    def test_a_report_s_session_ends_with_its_user_s(self):
+        bert = Browser(self.odoo, "bert")
+        report = self.report(bert)
+        self.assertTrue(report.is_logged_in())
+        self.addCleanup(self.admin.kw, "res.users", "write", [bert.content()["uid"]], {"active": True})
+        self.admin.kw("res.users", "write", [bert.content()["uid"]], {"active": False})
+        self.assertIn(self.database.status(report.identifier), ("closed", "unknown"))
+
+    def test_a_superuser_s_report_is_served(self):
+        self.admin.page("/web/become")
+        self.assertEqual(self.admin.content()["uid"], 1)
+        self.assertEqual(self.report(self.admin).page("/web/image/res.company/1/logo").status_code, 200)
+
     # ---- Sessions that were logged in unseen ----
 
     def unseen(self, login="anna"):
         """A session as it was before the addon was installed."""
         browser = Browser(self.odoo, login)
+        self.forget(browser)
+        return browser
+
+    def forget(self, browser):
         self.database.query("DELETE FROM session_timeout.session WHERE digest = session_timeout.session_digest(%s)", browser.identifier)
         self.database.query("DELETE FROM session_timeout_login WHERE identifier = %s", browser.identifier)
-        return browser
 
     def test_a_session_from_before_is_adopted(self):
         anna = self.unseen()
         self.assertTrue(anna.is_logged_in())
         self.assertEqual(self.database.status(anna.identifier), "active")
+
+    def test_a_superuser_s_session_from_before_is_adopted(self):
+        self.admin.page("/web/become")
+        self.forget(self.admin)
+        self.assertTrue(self.admin.is_logged_in())
 
     def test_a_session_from_before_is_adopted_once(self):
         anna = self.unseen()

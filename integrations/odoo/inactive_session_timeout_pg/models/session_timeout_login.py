@@ -18,7 +18,7 @@ from datetime import timedelta
 
 import psycopg2
 
-from odoo import api, fields, models
+from odoo import SUPERUSER_ID, api, fields, models
 from odoo.http import STORED_SESSION_BYTES, request, root
 
 from .ir_config_parameter import FOLLOW
@@ -50,6 +50,10 @@ EXPIRE = """
     SELECT CASE WHEN v.valid THEN true ELSE session_timeout.check_session(%(identifier)s) END
     FROM session_timeout.peek_session(%(identifier)s) AS v
 """
+# A session that Odoo makes for a program of its own, such as the one that prints a report. Its file is deleted right
+# afterwards, without a logout.
+TECHNICAL = "_trace_disable"
+TECHNICAL_DELAY = "5 minutes"
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 # Files of a session that has ended may be written once more by a request that was under way then.
 FORGET_AFTER = timedelta(days=1)
@@ -71,6 +75,7 @@ class SessionTimeoutLogin(models.Model):
     # Where the session was opened. A copy of that database has the record too, but neither the session nor its files.
     database = fields.Char(required=True)
     user_id = fields.Many2one("res.users", required=True, ondelete="cascade", index=True)
+    technical = fields.Boolean()
     ended_at = fields.Datetime(index="btree_not_null")
 
     _identifier_unique = models.Constraint("UNIQUE (identifier)", "A session is opened once.")
@@ -106,7 +111,7 @@ class SessionTimeoutLogin(models.Model):
         try:
             with self._own_cursor() as cr:
                 cr.execute(statement, {"identifier": identifier, "path": path})
-                return cr.fetchone()[0] or self._adopt(cr, identifier, session.uid)
+                return cr.fetchone()[0] or self._adopt(cr, session)
         except psycopg2.errors.SerializationFailure:
             # A parallel request of the same session has adopted it.
             with self._own_cursor() as cr:
@@ -114,20 +119,33 @@ class SessionTimeoutLogin(models.Model):
                 return cr.fetchone()[0]
 
     @api.model
-    def _adopt(self, cr, identifier, uid):
+    def _adopt(self, cr, session):
         """Open a session, unless it has been opened before. True: opened."""
+        technical = bool(session.get(TECHNICAL))
+        values = {
+            "identifier": identifier_of(session),
+            "uid": session.uid,
+            "superuser": SUPERUSER_ID,  # is archived, and still somebody's after /web/become
+            "technical": technical,
+            "delay": TECHNICAL_DELAY if technical else None,
+        }
         cr.execute(
             """
-            INSERT INTO session_timeout_login (identifier, database, user_id)
-            SELECT %s, pg_catalog.current_database(), u.id FROM res_users AS u WHERE u.id = %s AND u.active
+            INSERT INTO session_timeout_login (identifier, database, user_id, technical)
+            SELECT %(identifier)s, pg_catalog.current_database(), u.id, %(technical)s
+            FROM res_users AS u WHERE u.id = %(uid)s AND (u.active OR u.id = %(superuser)s)
             ON CONFLICT (identifier) DO NOTHING
             """,
-            (identifier, uid),
+            values,
         )
         if not cr.rowcount:
             return False
         cr.execute(
-            "SELECT session_timeout.open_session(%s, u.login) FROM res_users AS u WHERE u.id = %s", (identifier, uid)
+            """
+            SELECT session_timeout.open_session(%(identifier)s, u.login, idle_delay => %(delay)s)
+            FROM res_users AS u WHERE u.id = %(uid)s
+            """,
+            values,
         )
         return True
 
@@ -168,7 +186,7 @@ class SessionTimeoutLogin(models.Model):
         with contextlib.nullcontext(self.env.cr) if not self.env.cr.readonly else self._own_cursor() as cr:
             if replaced:
                 cr.execute("SELECT session_timeout.close_session(%s)", (replaced,))
-            self._adopt(cr, identifier_of(session), session.uid)
+            self._adopt(cr, session)
 
     @api.model
     def _logged_out(self, identifier):

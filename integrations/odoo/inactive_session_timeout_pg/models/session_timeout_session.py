@@ -39,7 +39,7 @@ class SessionTimeoutSession(models.Model):
                 SELECT log.browser, log.platform, log.ip_address FROM res_device_log AS log
                 WHERE log.session_identifier = l.identifier ORDER BY log.last_activity DESC LIMIT 1
             ) AS d ON true
-            WHERE l.database = current_database()
+            WHERE l.database = current_database() AND NOT l.technical
             """
         )
 

@@ -1,3 +1,4 @@
+from odoo.http import Session
 from odoo.tests import HttpCase, TransactionCase, new_test_user
 
 from odoo.addons.inactive_session_timeout_pg.models.session_timeout_login import STORED_SESSION_BYTES
@@ -15,10 +16,13 @@ class SessionTimeoutCase(TransactionCase):
 
     def opened(self, user, name):
         """A session of a user, as a login leaves it."""
-        identifier = name.ljust(STORED_SESSION_BYTES, "x")
+        session = self.session(user, name)
         logins = self.env["session.timeout.login"]
-        self.assertTrue(logins._adopt(self.env.cr, identifier, user.id))
-        return logins.sudo().search([("identifier", "=", identifier)])
+        self.assertTrue(logins._adopt(self.env.cr, session))
+        return logins.sudo().search([("identifier", "=", session.sid[:STORED_SESSION_BYTES])])
+
+    def session(self, user, name):
+        return Session({"uid": user.id}, name.ljust(2 * STORED_SESSION_BYTES, "x"))
 
     def is_open(self, login):
         [valid] = self.row("SELECT valid FROM session_timeout.peek_session(%s)", login.identifier)

@@ -44,9 +44,9 @@ class TestUsers(SessionTimeoutCase):
 
     def test_a_session_is_opened_once(self):
         self.env.cr.execute("SELECT session_timeout.close_session(%s)", (self.annas.identifier,))
-        self.assertFalse(self.env["session.timeout.login"]._adopt(self.env.cr, self.annas.identifier, self.anna.id))
+        self.assertFalse(self.env["session.timeout.login"]._adopt(self.env.cr, self.session(self.anna, "anna-1")))
         self.assertFalse(self.is_open(self.annas))
 
     def test_no_session_is_opened_for_an_archived_user(self):
         self.anna.action_archive()
-        self.assertFalse(self.env["session.timeout.login"]._adopt(self.env.cr, "y" * 42, self.anna.id))
+        self.assertFalse(self.env["session.timeout.login"]._adopt(self.env.cr, self.session(self.anna, "anna-2")))
