@@ -1,6 +1,7 @@
 """Installing and uninstalling: the extension, the trigger that keeps parameters in step, and the parameters."""
 
 import logging
+import secrets
 
 import psycopg2.errors
 
@@ -8,6 +9,7 @@ from odoo.exceptions import UserError
 from odoo.tools import SQL
 
 from .models.ir_config_parameter import DEFAULTS, IGNORED_URL
+from .models.session_timeout_login import INSTALLATION
 
 _logger = logging.getLogger(__name__)
 
@@ -111,6 +113,7 @@ def create_extension(env):
 def post_init_hook(env):
     env.cr.execute(TRIGGER)
     take_over_parameters(env)
+    env["ir.config_parameter"].sudo().set_param(INSTALLATION, secrets.token_hex(8))
 
 
 def take_over_parameters(env):
@@ -139,13 +142,18 @@ def take_over_parameters(env):
 
 def uninstall_hook(env):
     cr = env.cr
+    try:
+        with cr.savepoint():
+            env["session.timeout.login"]._end_expired()
+    except (psycopg2.errors.InvalidSchemaName, psycopg2.errors.UndefinedTable, psycopg2.errors.InsufficientPrivilege) as error:
+        _logger.warning("Sessions that have expired may be logged in again: %s", error)
     cr.execute("DROP TRIGGER IF EXISTS inactive_session_timeout_pg_parameter ON ir_config_parameter")
     cr.execute("DROP FUNCTION IF EXISTS inactive_session_timeout_pg_parameter()")
     created = env["ir.config_parameter"].sudo().get_param(CREATED)
     cr.execute("SELECT 1 FROM ir_module_module WHERE name IN %s AND state = 'installed'", (COMMUNITY,))
     cr.execute(
-        "DELETE FROM ir_config_parameter WHERE key = %s OR (key LIKE %s AND NOT %s)",
-        (CREATED, "inactive\\_session\\_time\\_out\\_%", bool(cr.fetchone())),
+        "DELETE FROM ir_config_parameter WHERE key IN %s OR (key LIKE %s AND NOT %s)",
+        ((CREATED, INSTALLATION), "inactive\\_session\\_time\\_out\\_%", bool(cr.fetchone())),
     )
     env.registry.clear_cache("stable")
     if not created:

@@ -144,9 +144,10 @@ class Database:
     def options(self):
         return ["-d", self.name, "--db_host", str(self.cluster.directory), "--db_user", "odoo"]
 
-    def shell(self, code):
+    def shell(self, code, environment=None):
         done = subprocess.run(
-            [ODOO, "shell", *self.options()], input=code, capture_output=True, text=True, check=False
+            [ODOO, "shell", *self.options()], input=code, capture_output=True, text=True, check=False,
+            env={**os.environ, **(environment or {})},
         )
         if done.returncode or "Traceback" in done.stderr + done.stdout:
             raise AssertionError(done.stderr[-4000:] + done.stdout[-4000:])

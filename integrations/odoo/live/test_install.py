@@ -3,7 +3,7 @@
 import shutil
 import unittest
 
-from harness import ADDON, BINDIR, DIRECTORY, MAIN, USERS, Browser, Cluster, Odoo
+from harness import ADDON, BINDIR, DIRECTORY, MAIN, USERS, Browser, Cluster, Odoo, installed
 
 INSTALLED = f"env['ir.module.module'].search([('name', '=', {ADDON!r})])"
 DELAY, IGNORED_URL = "inactive_session_time_out_delay", "inactive_session_time_out_ignored_url"
@@ -38,6 +38,10 @@ def left_behind(database):
 
 
 class Install(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        installed()
+
     def database(self, name, template="base"):
         database = MAIN.copy(f"inst_{name}", template)
         self.addCleanup(MAIN.query, f'DROP DATABASE "inst_{name}"', database="postgres")
@@ -92,6 +96,28 @@ class Install(unittest.TestCase):
         answer = admin.kw("ir.module.module", "button_immediate_uninstall", [module])
         self.assertNotIn("error", answer)
         self.assertTrue(admin.is_logged_in())
+        self.assertEqual(left_behind(database), [])
+
+    def test_uninstalling_lets_no_expired_session_in_again(self):
+        database = self.database("uninstall_expired", "installed")
+        odoo = Odoo(database)
+        self.addCleanup(odoo.stop)
+        admin, anna, bert = Browser(odoo, "admin"), Browser(odoo, "anna"), Browser(odoo, "bert")
+        database.idle(7300, "anna")
+        [module] = admin.kw("ir.module.module", "search", [["name", "=", ADDON]])["result"]
+        self.assertNotIn("error", admin.kw("ir.module.module", "button_immediate_uninstall", [module]))
+        self.assertEqual(anna.files(), [])
+        self.assertFalse(anna.is_logged_in())
+        self.assertTrue(bert.is_logged_in())
+        with self.subTest("and installing it anew adopts the others"):
+            self.assertNotIn("error", admin.kw("ir.module.module", "button_immediate_install", [module]))
+            self.assertTrue(bert.is_logged_in())
+            self.assertEqual(database.status(bert.identifier), "active")
+
+    def test_it_is_uninstalled_where_the_extension_has_been_dropped(self):
+        database = self.database("uninstall_dropped", "installed")
+        MAIN.query("DROP EXTENSION inactive_session_timeout CASCADE", database=database.name, user="postgres")
+        database.shell(f"{INSTALLED}.button_immediate_uninstall()\n")
         self.assertEqual(left_behind(database), [])
 
     def test_installing_in_a_browser_adopts_who_is_logged_in(self):

@@ -4,7 +4,7 @@ import json
 import re
 import time
 
-from harness import PASSWORD, Browser, LiveCase, eventually, in_parallel, requests
+from harness import DIRECTORY, PASSWORD, Browser, LiveCase, eventually, in_parallel, requests
 
 
 class Life(LiveCase):
@@ -126,7 +126,7 @@ class Life(LiveCase):
             "root.session_store.save(session)\nprint('SID=' + session.sid)\n"
         )
         report = Browser(self.odoo)
-        report.http.cookies["session_id"] = re.search("SID=([A-Za-z0-9_-]{84})", shown)[1]
+        report.http.cookies.set("session_id", re.search("SID=([A-Za-z0-9_-]{84})", shown)[1], domain="127.0.0.1")
         return report
 
     def test_a_report_s_session_is_served_and_soon_over(self):
@@ -162,6 +162,9 @@ class Life(LiveCase):
         return browser
 
     def forget(self, browser):
+        content = browser.content()
+        content.pop("inactive_session_timeout_pg", None)
+        browser.file().write_text(json.dumps(content))
         self.database.query("DELETE FROM session_timeout.session WHERE digest = session_timeout.session_digest(%s)", browser.identifier)
         self.database.query("DELETE FROM session_timeout_login WHERE identifier = %s", browser.identifier)
 
@@ -217,3 +220,64 @@ class Life(LiveCase):
         self.assertEqual(anna.files(), [])
         self.assertNotEqual(elsewhere.files(), [])
         self.assertTrue(elsewhere.is_logged_in())
+
+    # ---- What stays of a session that has ended ----
+
+    def tidy(self, data=None):
+        """The scheduled action, on a host with this data directory."""
+        self.database.shell(
+            "env['session.timeout.login']._cron_tidy()\nenv.cr.commit()\n", environment={"ODOO_DATA": str(data)} if data else None
+        )
+
+    def ended_long_ago(self, browser, ago="8 days"):
+        self.database.query(
+            "UPDATE session_timeout_login SET ended_at = ended_at - %s::interval WHERE identifier = %s", ago, browser.identifier
+        )
+
+    def test_an_expired_session_whose_file_is_on_another_host_is_never_adopted(self):
+        anna = Browser(self.odoo, "anna")
+        elsewhere = DIRECTORY / "elsewhere"
+        elsewhere.mkdir()
+        self.database.idle(7300, "anna")
+        self.database.query("SELECT session_timeout.purge_sessions()")
+        self.tidy(elsewhere)
+        self.ended_long_ago(anna)
+        self.tidy(elsewhere)
+        self.assertIsNone(self.record(anna))
+        self.assertNotEqual(anna.files(), [])
+        self.assert_expired(anna.call("/web/session/check"))
+        self.assertEqual(anna.files(), [])
+
+    def test_the_record_stays_as_long_as_a_cookie_does(self):
+        anna = Browser(self.odoo, "anna")
+        self.database.idle(7300, "anna")
+        self.database.query("SELECT session_timeout.purge_sessions()")
+        self.tidy()
+        self.ended_long_ago(anna, "25 hours")
+        self.tidy()
+        self.assertIsNotNone(self.record(anna))
+        self.ended_long_ago(anna)
+        self.tidy()
+        self.assertIsNone(self.record(anna))
+
+    def test_a_session_s_file_says_that_it_was_opened(self):
+        anna = Browser(self.odoo, "anna")
+        mark = anna.content()["inactive_session_timeout_pg"]
+        content = anna.content()
+        content["create_time"] = time.time() - 4 * 3600
+        anna.file().write_text(json.dumps(content))
+        self.assertTrue(anna.is_logged_in())  # rotates
+        self.assertEqual(anna.content()["inactive_session_timeout_pg"], mark)
+        adopted = self.unseen()
+        self.assertNotIn("inactive_session_timeout_pg", adopted.content())
+        self.assertTrue(adopted.is_logged_in())
+        self.assertIn("inactive_session_timeout_pg", adopted.content())
+
+    def test_a_session_opened_by_an_installation_that_is_gone_is_adopted(self):
+        anna = Browser(self.odoo, "anna")
+        content = anna.content()
+        self.forget(anna)
+        content["inactive_session_timeout_pg"][0] = "gone"
+        anna.file().write_text(json.dumps(content))
+        self.assertTrue(anna.is_logged_in())
+        self.assertEqual(self.database.status(anna.identifier), "active")

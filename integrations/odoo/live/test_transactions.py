@@ -1,5 +1,7 @@
 """The check and the request's transaction: rollback, parallel requests, read-only cursors, a replica."""
 
+import json
+
 from harness import BINDIR, MAIN, Browser, Cluster, LiveCase, Odoo, as_server, eventually, in_parallel, requests
 
 
@@ -57,6 +59,9 @@ class ReadOnly(LiveCase):
 
     def test_a_session_from_before_is_adopted_there(self):
         anna = Browser(self.odoo, "anna")
+        content = anna.content()
+        content.pop("inactive_session_timeout_pg", None)
+        anna.file().write_text(json.dumps(content))
         self.database.query("DELETE FROM session_timeout.session")
         self.database.query("DELETE FROM session_timeout_login")
         self.assertTrue(anna.is_logged_in())

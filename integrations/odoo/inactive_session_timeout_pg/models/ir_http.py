@@ -40,9 +40,11 @@ class IrHttp(models.AbstractModel):
         path = request.httprequest.path
         if not session.uid or path in UNCHECKED:
             return
-        if not request.env["session.timeout.login"]._is_open(session, path):
+        logins = request.env["session.timeout.login"]
+        if not logins._is_open(session, path):
             # Raised while session.uid is set, Odoo logs out, and redirects a page to the login.
             raise SessionExpiredException("Session expired: idle for too long")
+        logins._mark(session)
 
     @classmethod
     def _post_dispatch(cls, response):

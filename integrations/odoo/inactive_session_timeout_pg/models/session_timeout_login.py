@@ -8,7 +8,9 @@ where this addon could not see it: before it was installed, or on a route withou
 file cannot tell for certain: what a request writes there may be lost, or come late. So the extension's row and the
 record here are written in one transaction, and a session that has a record is never opened a second time.
 
-A record must outlive every copy of the session's file. It is deleted only a day after the files have been.
+A record must outlive every copy of the session's file, and none can be sure to: a file may be on another host, or not
+go. It stays as long as a browser keeps its cookie, and as long as there is a file to be seen. What comes later still is
+known by the mark in its file, which each session gets that has been let in here.
 """
 
 import contextlib
@@ -19,7 +21,7 @@ from datetime import timedelta
 import psycopg2
 
 from odoo import SUPERUSER_ID, api, fields, models
-from odoo.http import STORED_SESSION_BYTES, request, root
+from odoo.http import STORED_SESSION_BYTES, get_session_max_inactivity, request, root
 
 from .ir_config_parameter import FOLLOW
 
@@ -54,9 +56,12 @@ EXPIRE = """
 # afterwards, without a logout.
 TECHNICAL = "_trace_disable"
 TECHNICAL_DELAY = "5 minutes"
+# In a session's file: which installation of this addon, of those that this database has had, opened it, under what name.
+# A copy of the session under another name is none that was opened.
+MARK = "inactive_session_timeout_pg"
+# The System Parameter with that installation's id.
+INSTALLATION = "inactive_session_timeout_pg.installation"
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
-# Files of a session that has ended may be written once more by a request that was under way then.
-FORGET_AFTER = timedelta(days=1)
 TIDY_BATCH = 1000
 
 
@@ -121,6 +126,8 @@ class SessionTimeoutLogin(models.Model):
     @api.model
     def _adopt(self, cr, session):
         """Open a session, unless it has been opened before. True: opened."""
+        if session.get(MARK) == self.with_env(self.env(cr=cr))._mark_of(session):
+            return False
         technical = bool(session.get(TECHNICAL))
         values = {
             "identifier": identifier_of(session),
@@ -148,6 +155,15 @@ class SessionTimeoutLogin(models.Model):
             values,
         )
         return True
+
+    @api.model
+    def _mark_of(self, session):
+        return [self.env["ir.config_parameter"].sudo().get_param(INSTALLATION), identifier_of(session)]
+
+    @api.model
+    def _mark(self, session):
+        """Note in the session that it has been opened; the request saves it, if it is changed."""
+        session[MARK] = self._mark_of(session)
 
     def _pass_on_activity(self, identifier, path):
         """What a replica has seen stays there: tell the primary, now and then."""
@@ -187,6 +203,8 @@ class SessionTimeoutLogin(models.Model):
             if replaced:
                 cr.execute("SELECT session_timeout.close_session(%s)", (replaced,))
             self._adopt(cr, session)
+        self._mark(session)
+        root.session_store.save(session)
 
     @api.model
     def _logged_out(self, identifier):
@@ -249,22 +267,38 @@ class SessionTimeoutLogin(models.Model):
         self.env.cr.execute(FOLLOW)
         # One data directory serves all databases: that these sessions are over says nothing about the original's.
         self.env.cr.execute("DELETE FROM session_timeout_login WHERE database <> pg_catalog.current_database()")
+        ended = self._ended(TIDY_BATCH)
+        # Files may have been written once more by a request that was under way then.
+        kept_for = timedelta(seconds=get_session_max_inactivity(self.env))
+        old = self.search([("ended_at", "<", fields.Datetime.now() - kept_for)], limit=TIDY_BATCH)
+        identifiers = (ended + old).mapped("identifier")
+        root.session_store.delete_from_identifiers(identifiers)
+        gone = root.session_store.get_missing_session_identifiers(old.mapped("identifier"))
+        self.env["res.device.log"].sudo().search(
+            [("session_identifier", "in", identifiers), ("revoked", "=", False)]
+        ).write({"revoked": True})
+        forgotten = old.filtered(lambda login: login.identifier in gone)
+        # Those with a file that does not go are tried again after the same time.
+        (ended + old - forgotten).write({"ended_at": fields.Datetime.now()})
+        forgotten.unlink()
+
+    @api.model
+    def _ended(self, limit=None):
+        """The records of sessions whose end has not been looked after yet."""
         self.env.cr.execute(
             """
             SELECT l.id FROM session_timeout_login AS l
-            WHERE l.ended_at IS NULL AND NOT EXISTS (
+            WHERE l.database = pg_catalog.current_database() AND l.ended_at IS NULL AND NOT EXISTS (
                 SELECT FROM session_timeout.session AS s
                 WHERE s.digest = session_timeout.session_digest(l.identifier))
             ORDER BY l.id LIMIT %s
             """,
-            (TIDY_BATCH,),
+            (limit,),
         )
-        ended = self.browse(row[0] for row in self.env.cr.fetchall())
-        forgotten = self.search([("ended_at", "<", fields.Datetime.now() - FORGET_AFTER)], limit=TIDY_BATCH)
-        gone = ended.mapped("identifier") + forgotten.mapped("identifier")
-        root.session_store.delete_from_identifiers(gone)
-        self.env["res.device.log"].sudo().search(
-            [("session_identifier", "in", gone), ("revoked", "=", False)]
-        ).write({"revoked": True})
-        ended.write({"ended_at": fields.Datetime.now()})
-        forgotten.unlink()
+        return self.browse(row[0] for row in self.env.cr.fetchall())
+
+    @api.model
+    def _end_expired(self):
+        """Before the extension goes: to Odoo alone, a session that has expired would be logged in as long as its file is."""
+        self.env.cr.execute("SELECT session_timeout.purge_sessions()", log_exceptions=False)
+        root.session_store.delete_from_identifiers(self._ended().mapped("identifier"))

@@ -85,7 +85,7 @@ class TestSessions(SessionTimeoutCase):
         with self.assertRaises(AccessError):
             self.env["session.timeout.login"].with_user(self.env.ref("base.user_admin")).search([])
 
-    def test_an_ended_session_leaves_its_record_for_a_day(self):
+    def test_an_ended_session_leaves_its_record_for_a_while(self):
         self.env.cr.execute("SELECT session_timeout.close_session(%s)", (self.berts.identifier,))
         self.env["session.timeout.login"]._cron_tidy()
         self.assertTrue(self.berts.ended_at)
