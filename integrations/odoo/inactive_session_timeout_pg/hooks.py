@@ -160,6 +160,12 @@ def uninstall_hook(env):
         return
     try:
         with cr.savepoint():
-            cr.execute(SQL("DROP EXTENSION IF EXISTS %s", SQL.identifier(EXTENSION)))
+            cr.execute(SQL("DROP EXTENSION IF EXISTS %s", SQL.identifier(EXTENSION)), log_exceptions=False)
+    except psycopg2.errors.InsufficientPrivilege:
+        # A database administrator has created it anew, or restored the database.
+        _logger.warning(
+            "The PostgreSQL extension %s is left, as it belongs to another role than Odoo's. Where nobody else uses it, a "
+            "database administrator can remove it:\n\nDROP EXTENSION %s;", EXTENSION, EXTENSION,
+        )
     except psycopg2.errors.DependentObjectsStillExist as error:
         _logger.warning("The PostgreSQL extension %s is left, as others use it: %s", EXTENSION, error.diag.message_detail)

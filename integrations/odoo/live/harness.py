@@ -102,14 +102,14 @@ class Cluster:
         shutil.copytree(DATA / "filestore" / template, DATA / "filestore" / database)
         return Database(self, database)
 
-    def copy_from(self, cluster, database, template="base"):
-        """The same, from another server's database."""
+    def copy_from(self, cluster, database, template="base", user="odoo"):
+        """The same, from another server's database, by a dump which this role restores."""
         self.query(f'CREATE DATABASE "{database}"', database="postgres")
         dump = subprocess.run(
             [cluster.bindir / "pg_dump", "-h", cluster.directory, "-U", "odoo", template], check=True, capture_output=True
         )
         subprocess.run(
-            [cluster.bindir / "psql", "-X", "-q", "-h", self.directory, "-U", "odoo", "-d", database, "-v", "ON_ERROR_STOP=1"],
+            [cluster.bindir / "psql", "-X", "-q", "-h", self.directory, "-U", user, "-d", database, "-v", "ON_ERROR_STOP=1"],
             check=True, input=dump.stdout, stdout=subprocess.DEVNULL,
         )
         shutil.copytree(DATA / "filestore" / template, DATA / "filestore" / database)
@@ -151,7 +151,7 @@ class Database:
         )
         if done.returncode or "Traceback" in done.stderr + done.stdout:
             raise AssertionError(done.stderr[-4000:] + done.stdout[-4000:])
-        return done.stdout
+        return done.stdout + done.stderr
 
     def push(self, payload):
         """Send something to everybody who has a websocket."""

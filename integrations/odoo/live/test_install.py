@@ -139,6 +139,25 @@ class Install(unittest.TestCase):
         database.shell(f"{INSTALLED}.button_immediate_uninstall()\n")
         self.assertEqual(left_behind(database), [("extension inactive_session_timeout",), ("schema session_timeout",)])
 
+    def test_uninstalling_leaves_an_extension_that_belongs_to_another_role(self):
+        database = self.database("another_role", "installed")
+        for statement in ("DROP EXTENSION inactive_session_timeout CASCADE", "CREATE EXTENSION inactive_session_timeout"):
+            MAIN.query(statement, database=database.name, user="postgres")
+        self.assert_uninstalls_but_for_the_extension(database)
+
+    def test_uninstalling_leaves_an_extension_that_another_role_has_restored(self):
+        database = MAIN.copy_from(MAIN, "inst_restored", "installed", user="postgres")
+        self.addCleanup(MAIN.query, 'DROP DATABASE "inst_restored"', database="postgres")
+        self.assert_uninstalls_but_for_the_extension(database)
+
+    def assert_uninstalls_but_for_the_extension(self, database):
+        log = database.shell(f"{INSTALLED}.button_immediate_uninstall()\n")
+        self.assertNotIn(" ERROR ", log)
+        self.assertIn("The PostgreSQL extension inactive_session_timeout is left", log)
+        self.assertIn("DROP EXTENSION inactive_session_timeout;", log)
+        self.assertEqual(left_behind(database), [("extension inactive_session_timeout",), ("schema session_timeout",)])
+        self.assertEqual(database.value("SELECT state FROM ir_module_module WHERE name = %s", ADDON), "uninstalled")
+
     def test_a_server_without_the_library_is_explained(self):
         bare = DIRECTORY / "bare"  # the same PostgreSQL, but for the extension
         shutil.copytree(next(path for path in BINDIR.parents if (path / "complete").exists()), bare, symlinks=True)
