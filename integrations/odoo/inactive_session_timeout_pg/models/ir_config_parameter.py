@@ -101,8 +101,9 @@ class IrConfigParameter(models.Model):
     @api.model
     def _session_timeout_set(self, key, value):
         """Write the extension's row, so that what it refuses is refused here, in words of ours."""
-        if not is_ours(key) or not value:
+        if not is_ours(key) or value is None or value is False:
             return
+        value = str(value)
         try:
             with self.env.cr.savepoint():
                 self.env.cr.execute("SELECT session_timeout.set_param(%s, %s)", (key, value), log_exceptions=False)

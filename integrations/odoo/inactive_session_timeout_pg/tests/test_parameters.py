@@ -18,6 +18,21 @@ class TestParameters(SessionTimeoutCase):
         self.parameters.set_param(DELAY, "600")
         self.assertEqual(self.extension_value(DELAY), "600")
 
+    def test_a_number_is_taken_as_its_digits(self):
+        self.parameters.set_param(DELAY, 600)
+        self.assertEqual(self.extension_value(DELAY), "600")
+        self.assertEqual(self.parameters.get_param(DELAY), "600")
+
+    def test_an_empty_time_is_refused_in_plain_words(self):
+        parameter = self.parameters.search([("key", "=", DELAY)])
+        with self.assertRaisesRegex(ValidationError, "“” is not a length of time"):
+            parameter.write({"value": ""})
+        self.assertEqual(self.extension_value(DELAY), "7200")
+
+    def test_an_empty_list_of_ignored_urls_is_one(self):
+        self.parameters.set_param(IGNORED_URL, "")
+        self.assertEqual(self.extension_value(IGNORED_URL), "")
+
     def test_a_system_parameter_changed_by_sql_reaches_the_extension(self):
         self.env.cr.execute("UPDATE ir_config_parameter SET value = '15 minutes' WHERE key = %s", (DELAY,))
         self.assertEqual(self.extension_value(DELAY), "15 minutes")
