@@ -5,7 +5,9 @@ directory with a PostgreSQL server in pg/, which has a database `base` with Odoo
 SESSION_TIMEOUT_BINDIR (PostgreSQL's programs, of an installation with the extension).
 """
 
+import base64
 import contextlib
+import hmac
 import json
 import os
 import pathlib
@@ -232,12 +234,21 @@ class Browser:
             self.log_in(login)
 
     def log_in(self, login, password=None):
-        page = self.http.get(f"{self.odoo.url}/web/login", timeout=60)
+        return self._submit("/web/login", login=login, password=password or ("admin" if login == "admin" else PASSWORD))
+
+    def second_factor(self, secret):
+        """What an app for one-time passwords shows now, for a secret in base 32."""
+        counter = int(time.time() // 30).to_bytes(8, "big")
+        digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
+        offset = digest[-1] & 15
+        token = (int.from_bytes(digest[offset:offset + 4], "big") & 0x7FFFFFFF) % 10**6
+        return self._submit("/web/login/totp", totp_token=f"{token:06}")
+
+    def _submit(self, path, **data):
+        page = self.http.get(self.odoo.url + path, timeout=60)
         token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)[1]
         answer = self.http.post(
-            f"{self.odoo.url}/web/login",
-            data={"login": login, "password": password or ("admin" if login == "admin" else PASSWORD), "csrf_token": token},
-            allow_redirects=False, timeout=60,
+            self.odoo.url + path, data={**data, "csrf_token": token}, allow_redirects=False, timeout=60
         )
         assert answer.status_code == 303, answer.text
         return answer

@@ -48,6 +48,25 @@ class Life(LiveCase):
         self.assertIn(self.database.status(identifier), ("closed", "unknown"))
         self.assertEqual(self.database.status(anna.identifier), "active")
 
+    def test_logging_in_with_a_second_factor_closes_the_session_that_it_replaces(self):
+        secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+        self.set_totp("bert", secret)
+        self.addCleanup(self.set_totp, "bert", False)
+        anna = Browser(self.odoo, "anna")
+        identifier = anna.identifier
+        self.assertEqual(anna.log_in("bert").headers["Location"], "/web/login/totp")
+        self.assertEqual(self.database.events(identifier), ["closed"])
+        number = self.database.value("SELECT count(*) FROM session_timeout.session")
+        anna.second_factor(secret)
+        self.assertEqual(self.database.status(anna.identifier), "active")
+        self.assertEqual(self.database.value("SELECT count(*) FROM session_timeout.session"), number + 1)
+        self.assertTrue(anna.is_logged_in())
+
+    def set_totp(self, login, secret):
+        self.database.shell(
+            f"env['res.users'].search([('login', '=', {login!r})]).totp_secret = {secret!r}\nenv.cr.commit()\n"
+        )
+
     def test_a_forged_cookie_closes_nobody_s_session(self):
         anna = Browser(self.odoo, "anna")
         forged = anna.identifier + "A" * 42  # the first half is in the log of devices, and no secret

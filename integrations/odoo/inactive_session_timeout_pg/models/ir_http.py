@@ -53,6 +53,9 @@ class IrHttp(models.AbstractModel):
         before = getattr(request, "session_timeout_identifier", None)
         if session.uid and session.can_save and session.db == request.db and identifier_of(session) != before:
             request.env["session.timeout.login"]._opened(session, replaced=before)
+        elif before and session.can_save and (not session.uid or session.db != request.db):
+            # A password that a second factor must follow, or a login to another database: there is no way back.
+            request.env["session.timeout.login"]._logged_out(before)
 
     @classmethod
     def _post_logout(cls):
