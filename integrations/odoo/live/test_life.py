@@ -113,6 +113,14 @@ class Life(LiveCase):
         self.assertIn(self.database.status(elsewhere.identifier), ("closed", "unknown"))
         self.assertEqual(self.database.status(bert.identifier), "active")
 
+    def test_a_superuser_s_new_password_ends_every_session_but_the_present_one(self):
+        elsewhere = Browser(self.odoo, "admin")
+        uid = self.admin.content()["uid"]
+        self.admin.page("/web/become")
+        self.assertNotIn("error", self.admin.kw("res.users", "write", [uid], {"password": "admin"}))
+        self.assertTrue(self.admin.is_logged_in())
+        self.assertIn(self.database.status(elsewhere.identifier), ("closed", "unknown"))
+
     def test_archiving_a_user_ends_their_sessions(self):
         bert = Browser(self.odoo, "bert")
         uid = bert.content()["uid"]

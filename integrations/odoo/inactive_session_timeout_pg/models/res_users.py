@@ -1,7 +1,4 @@
 from odoo import models
-from odoo.http import request
-
-from .session_timeout_login import identifier_of
 
 
 class ResUsers(models.Model):
@@ -24,6 +21,10 @@ class ResUsers(models.Model):
         return res
 
     def _end_sessions(self, logins):
-        present = identifier_of(request.session) if request and request.session.uid in self.ids else None
+        if not logins:
+            return
+        # By its record: a superuser's session was opened under another name.
+        current = self.env["session.timeout.login"]._current()
+        present = current.identifier if current.user_id in self else None
         for login in logins:
             self.env.cr.execute("SELECT session_timeout.close_user_sessions(%s, %s)", (login, present))
