@@ -107,6 +107,16 @@ class Replica(LiveCase):
         anna = Browser(self.odoo, "anna")
         self.assertTrue(anna.is_logged_in())
 
+    def test_a_session_that_the_primary_has_ended_is_refused_before_the_replica_has_heard_of_it(self):
+        anna = Browser(self.odoo, "anna")
+        heard = f"SELECT valid FROM session_timeout.peek_session('{anna.identifier}')"
+        eventually(lambda: self.standby.query(heard, database=self.database.name) == [(True,)])
+        self.standby.query("SELECT pg_wal_replay_pause()", database="postgres", user="postgres")
+        self.addCleanup(self.standby.query, "SELECT pg_wal_replay_resume()", database="postgres", user="postgres")
+        self.database.query("SELECT session_timeout.close_session(%s)", anna.identifier)
+        self.assert_expired(anna.call("/web/session/check"))
+        self.assertEqual(self.standby.query(heard, database=self.database.name), [(True,)])
+
     def test_an_expired_session_is_refused(self):
         anna = Browser(self.odoo, "anna")
         self.database.idle(7300)

@@ -95,9 +95,7 @@ class SessionTimeoutLogin(models.Model):
         cr = self.env.cr
         cr.execute(statement, {"identifier": identifier, "path": path})
         is_open, kept_here = cr.fetchone()
-        if is_open:
-            if cr.readonly and kept_here:
-                self._pass_on_activity(identifier, path)
+        if is_open and (not (cr.readonly and kept_here) or self._pass_on_activity(identifier, path)):
             return True
         if self._second_look(session, statement, path):
             return True
@@ -166,21 +164,25 @@ class SessionTimeoutLogin(models.Model):
         session[MARK] = self._mark_of(session)
 
     def _pass_on_activity(self, identifier, path):
-        """What a replica has seen stays there: tell the primary, now and then."""
+        """What a replica has seen stays there: tell the primary, now and then. False: it has ended the session."""
         passed_on = self.env.registry.__dict__.setdefault("_session_timeout_passed_on", {})
         now = time.monotonic()
         if passed_on.get(identifier, 0) > now:
-            return
+            return True
         with self._own_cursor() as cr:
             cr.execute(
-                "SELECT extract(epoch FROM expires_in) FROM session_timeout.session_verdict(%s, %s)", (identifier, path)
+                "SELECT valid, extract(epoch FROM expires_in) FROM session_timeout.session_verdict(%s, %s)",
+                (identifier, path),
             )
-            expires_in = cr.fetchone()[0]
+            valid, expires_in = cr.fetchone()
+        if not valid:
+            return False
         # Activity is exact to a hundredth of the delay, and to a minute.
         pause = 60 if expires_in is None else max(0, min(60, float(expires_in) / 100))
         if len(passed_on) > 10000:
             passed_on.clear()
         passed_on[identifier] = now + pause
+        return True
 
     @contextlib.contextmanager
     def _own_cursor(self):
