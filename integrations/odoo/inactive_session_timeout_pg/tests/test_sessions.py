@@ -10,7 +10,7 @@ class TestSessions(SessionTimeoutCase):
         super().setUp()
         self.anna = new_test_user(self.env, "anna")
         self.bert = new_test_user(self.env, "bert")
-        self.admin = new_test_user(self.env, "head", groups="base.group_user,base.group_erp_manager")
+        self.admin = new_test_user(self.env, "head", groups="base.group_user,base.group_system")
         self.annas = self.opened(self.anna, "anna-1") + self.opened(self.anna, "anna-2")
         self.berts = self.opened(self.bert, "bert-1")
 
@@ -48,6 +48,12 @@ class TestSessions(SessionTimeoutCase):
 
     def test_an_administrator_sees_all(self):
         self.assertLessEqual(self.anna + self.bert, self.seen_by(self.admin).user_id)
+
+    def test_who_manages_access_rights_alone_sees_their_own(self):
+        # As with Odoo's own devices.
+        manager = new_test_user(self.env, "manager", groups="base.group_user,base.group_erp_manager")
+        self.opened(manager, "manager-1")
+        self.assertEqual(self.seen_by(manager).user_id, manager)
 
     def test_a_user_logs_out_a_session_of_theirs(self):
         self.seen_by(self.anna).filtered(lambda session: session.id == self.annas[0].id).action_log_out()
