@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::ffi::CString;
+use std::rc::Rc;
 
 use pgrx::pg_sys;
 use session_timeout_core::digest::Digest;
 use session_timeout_core::event::Kind;
+use session_timeout_core::params::Params;
 use session_timeout_core::registry::Row;
 use session_timeout_core::verdict::Expiry;
 
@@ -26,6 +28,7 @@ const MOST_UNSENT: usize = 2000;
 /// What one transaction ends.
 pub struct Ender<'o> {
     objects: &'o Objects,
+    params: Rc<Params>,
     writer: Writer,
     batches: Batches,
     scratch: Scratch,
@@ -49,10 +52,10 @@ impl Batches {
 impl<'o> Ender<'o> {
     /// `None` where a table is locked by others.
     pub fn open(objects: &'o Objects) -> Result<Option<Self>, Error> {
-        // Kept locked from here on, so that whether events are kept can be read without waiting.
-        if settings::try_current(objects)?.is_none() {
+        // Their table is kept locked from here on, so that they can be read again without waiting.
+        let Some(params) = settings::try_current(objects)? else {
             return Ok(None);
-        }
+        };
         let Some(writer) = Writer::try_open(objects.session) else {
             return Ok(None);
         };
@@ -61,6 +64,7 @@ impl<'o> Ender<'o> {
         }
         Ok(Some(Self {
             objects,
+            params,
             writer,
             batches: Batches {
                 idle: Batch::new(objects, Kind::IdleExpired)?,
@@ -68,6 +72,11 @@ impl<'o> Ender<'o> {
             },
             scratch: Scratch::new(),
         }))
+    }
+
+    /// The parameters as this transaction has them.
+    pub fn params(&self) -> Rc<Params> {
+        self.params.clone()
     }
 
     /// The table whose sessions it ends.
@@ -82,6 +91,7 @@ impl<'o> Ender<'o> {
             writer,
             batches,
             scratch,
+            ..
         } = self;
         scratch.run(|| {
             let row = match lock_opening(writer, digest, version, Purpose::Remove)? {
@@ -110,6 +120,7 @@ impl<'o> Ender<'o> {
             writer,
             batches,
             scratch,
+            ..
         } = self;
         scratch.run(|| {
             if writer.try_delete(tid) == Written::No {

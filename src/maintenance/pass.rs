@@ -345,9 +345,7 @@ impl Pass {
             return Ok(None);
         };
         // As they are now, not as they were when the pass began.
-        let Some(params) = settings::try_current(&self.objects)? else {
-            return Ok(None);
-        };
+        let params = ender.params();
         let now = clock::now();
         let mut candidates = Vec::new();
         let mut scratch = Scratch::new();
