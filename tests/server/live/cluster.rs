@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
 use session_timeout_tests::postgres::{Client, Config, Error, NoTls};
-use session_timeout_tests::{Server, ServerBuilder, wait_for};
+use session_timeout_tests::{Server, ServerBuilder, eventually, wait_for};
 
 use crate::support::SessionCalls;
 
@@ -41,6 +41,21 @@ pub fn connect_again(config: &Config) -> Client {
     wait_for("the server takes connections again", SOON, || {
         config.connect(NoTls).ok()
     })
+}
+
+/// A time, not long ago, before which all activity is on the rows. Since then flushes have come by one session three
+/// times: each goes from session to session until it has been at all, and the next goes on where it ended.
+pub fn written_until(client: &mut Client) -> DateTime<Utc> {
+    let begun = Utc::now();
+    client.open("witness");
+    for _ in 0..3 {
+        let touched = client.verdict("witness").last_activity.expect("an activity");
+        eventually("its activity is written down", SOON, || {
+            client.stored("witness").is_some_and(|row| row.last_activity >= touched)
+        });
+    }
+    client.close_sid("witness");
+    begun
 }
 
 /// Sends a signal to a process; whether it was still there.

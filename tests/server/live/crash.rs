@@ -10,7 +10,7 @@ use session_timeout_tests::{Database, Server, eventually, param, wait_for};
 
 use super::cluster::{
     Book, Life, Load, SOON, ago, assert_kept, assert_no_process_broke, assert_settles, catch_worker_unless, check_many,
-    connect_again, live, open_many, processes, signal, size, try_catch_worker,
+    connect_again, live, open_many, processes, signal, size, try_catch_worker, written_until,
 };
 use crate::support::SessionCalls;
 
@@ -21,21 +21,6 @@ fn with_short_intervals(server: &Server) -> Database<'_> {
     let database = server.database("crash");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
     database
-}
-
-/// A time, not long ago, before which all activity is on the rows. Since then flushes have come by one session three
-/// times: each goes from session to session until it has been at all, and the next goes on where it ended.
-fn written_until(client: &mut Client) -> DateTime<Utc> {
-    let begun = Utc::now();
-    client.open("witness");
-    for _ in 0..3 {
-        let touched = client.verdict("witness").last_activity.expect("an activity");
-        eventually("its activity is written down", SOON, || {
-            client.stored("witness").is_some_and(|row| row.last_activity >= touched)
-        });
-    }
-    client.close_sid("witness");
-    begun
 }
 
 /// Lets the load go on until it has something to lose, strikes, and compares the book with what the server then says.

@@ -3,13 +3,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
+use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::{Client, NoTls};
 use session_timeout_tests::{Server, error_of, eventually, param};
 
 use super::cluster::{
-    Book, Life, Load, SOON, Told, ago, assert_kept, assert_no_process_broke, assert_settles, check_many, live,
-    open_many, processes, size,
+    Book, Life, Load, SOON, Told, assert_kept, assert_no_process_broke, assert_settles, check_many, live, open_many,
+    processes, size, written_until,
 };
 use crate::support::SessionCalls;
 
@@ -208,25 +208,22 @@ fn at_a_failover_sessions_live_on_and_the_worker_starts_by_itself() {
         let standby = primary.standby();
         let mut there = connect(&standby, database.name());
         let load = Load::start(&database.config(), &format!("load-{round}"), 4, Book::default());
-        let begun = Utc::now();
         load.until("the load has closed sessions", |book| book.count(Life::Closed) > 50);
-        // A flush interval, the launcher's second, and a busy machine's.
-        load.until("there is activity that is to survive", |_| ago(6) > begun);
         let mut here = database.connect();
+        let written = written_until(&mut here);
         open_many(&mut here, "seen", 10);
         catch_up(&primary, &standby);
         assert_eq!(check_many(&mut there, "seen", 10), 10);
         // The replication is not synchronous: what is to be there was committed before it caught up.
         catch_up(&primary, &standby);
-        let struck = Utc::now();
         primary.kill();
         let mut book = load.end(false);
         assert!(there.value::<bool>("SELECT pg_promote(true, 60)", &[]), "promoted");
         // What was acknowledged last may not have come over.
-        let is_old = |told: &Told| told.active.first().is_some_and(|at| *at < kept_before(struck));
+        let is_old = |told: &Told| told.active.first().is_some_and(|at| *at < written);
         book.sessions.retain(|_, told| told.life == Life::Open && is_old(told));
         assert!(!book.sessions.is_empty());
-        assert_kept(&mut there, &mut book, kept_before(struck));
+        assert_kept(&mut there, &mut book, written);
 
         eventually("the launcher starts", SOON, || {
             processes(&mut there, "session_timeout launcher").len() == 1
@@ -260,9 +257,4 @@ fn at_a_failover_sessions_live_on_and_the_worker_starts_by_itself() {
         assert_settles(&mut there, &book);
         assert_no_process_broke(&standby);
     }
-}
-
-/// Activity older than this is there after a failover.
-fn kept_before(struck: DateTime<Utc>) -> DateTime<Utc> {
-    struck - TimeDelta::seconds(5)
 }
