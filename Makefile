@@ -56,7 +56,7 @@ fuzz: ## Fuzz the readers of URLs and parameters, a minute each
 	@scripts/setup.sh
 	@scripts/fuzz.sh
 
-bench: ## Measure it against what people use instead, in ten minutes; QUICK=1 in two
+bench: ## Measure it against what people use instead, in about ten minutes; QUICK=1 in two
 	@scripts/setup.sh bench
 	@scripts/build.sh
 	@scripts/bench.sh

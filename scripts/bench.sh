@@ -2,7 +2,7 @@
 # Measures the extension against what people use instead, on throwaway servers: a table on standard output, and
 # results.json, tables.md and performance.svg in target/bench.
 #
-# QUICK=1         two minutes instead of ten
+# QUICK=1         about two minutes instead of ten
 # SMOKE=1         seconds: only whether it still runs
 # PARTS=a,b,…     only these: load, background, instructions, growth
 source "$(dirname "$0")/env.sh"

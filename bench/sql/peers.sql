@@ -4,7 +4,7 @@
 CREATE TABLE limits (delay interval NOT NULL, ignored text[] NOT NULL);
 INSERT INTO limits VALUES ('2 hours', '{/calendar/notify,/longpolling/poll,/longpolling/im_status,/websocket}');
 
--- A plain UPDATE. One statement reads the parameters, one touches the row.
+-- UPDATE in plpgsql. One statement reads the parameters, one touches the row.
 CREATE TABLE update_session (
     sid text PRIMARY KEY, user_name text NOT NULL, opened_at timestamptz NOT NULL, last_activity timestamptz NOT NULL
 ) WITH (fillfactor = 80);
@@ -47,7 +47,7 @@ BEGIN
 END
 $$;
 
--- The plain UPDATE on a table that a crash empties.
+-- UPDATE in plpgsql on a table that a crash empties.
 CREATE UNLOGGED TABLE unlogged_session (LIKE update_session INCLUDING INDEXES) WITH (fillfactor = 80);
 CREATE FUNCTION unlogged_check(sid text, url text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE

@@ -40,7 +40,7 @@ pub const CHECK: Peer = Peer {
     table: Some("session_timeout.session"),
 };
 
-/// A plain UPDATE.
+/// An UPDATE for each request, in plpgsql.
 pub const UPDATE: Peer = Peer {
     name: "update",
     title: "UPDATE in plpgsql",

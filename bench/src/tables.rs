@@ -156,6 +156,7 @@ fn writes(results: &Results) -> String {
             row.peer.title.to_owned(),
             format!("{:.1}", row.record_bytes),
             format!("{:.1}", row.image_bytes),
+            format!("{:.1}", row.wal_bytes()),
             format!("{:.3}", row.dead_versions),
             format!("{:.4}", row.syncs),
         ]
@@ -164,6 +165,7 @@ fn writes(results: &Results) -> String {
         "peer",
         "WAL bytes",
         "and of page images",
+        "WAL in all",
         "dead row versions",
         "syncs of WAL",
     ];

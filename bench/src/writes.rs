@@ -14,7 +14,7 @@ use crate::wal;
 pub struct Row {
     /// The peer.
     pub peer: Peer,
-    /// Bytes of WAL records.
+    /// Bytes of WAL records, images apart.
     pub record_bytes: f64,
     /// Bytes of images of full pages.
     pub image_bytes: f64,
@@ -22,6 +22,13 @@ pub struct Row {
     pub dead_versions: f64,
     /// Syncs of the WAL.
     pub syncs: f64,
+}
+
+impl Row {
+    /// Bytes of WAL in all: records and images.
+    pub fn wal_bytes(&self) -> f64 {
+        self.record_bytes + self.image_bytes
+    }
 }
 
 /// A minute of traffic, made as fast as it goes: some active sessions, some requests of each, and the activity written
