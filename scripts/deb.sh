@@ -25,7 +25,10 @@ tree=$root/target/deb/pg$PG
 rm -rf "$tree" "$root/target/deb/$package"_*.deb
 mkdir -p "$tree"
 cp -R packaging/debian README.md SECURITY.md CHANGELOG.md docs monitoring "$tree"
-sed -e "s/@PG@/$PG/g" -e "s/@MAINTAINER@/$maintainer/" packaging/debian/control.in >"$tree/debian/control"
+control=$(<packaging/debian/control.in)
+control=${control//@PG@/"$PG"}
+control=${control//@MAINTAINER@/"$maintainer"} # which may have any characters
+printf '%s\n' "$control" >"$tree/debian/control"
 rm "$tree/debian/control.in"
 
 # One entry a version. A version under development comes before its release: ~dev.

@@ -50,7 +50,7 @@ END
 # What the machine itself has of PostgreSQL's clusters and of the extension is not seen here.
 rm -rf /etc/postgresql/* /var/lib/postgresql/* /var/log/postgresql/*
 if dpkg-query -W "$package" >/dev/null 2>&1; then dpkg --purge "$package" >/dev/null; fi
-scripts/uninstall.sh 2>/dev/null
+scripts/uninstall.sh
 installed_files() { find /usr /etc /var/lib -xdev -path '*inactive*session*timeout*' ! -path '/var/lib/dpkg/*' -not -type d; }
 [ -z "$(installed_files)" ] || die "there are files already:" "$(installed_files)"
 pg_createcluster "$PG" main --start -- --no-sync >/dev/null
