@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Sourced by the other scripts: where things are, and who does what. Sets
 #   root       the checkout, which becomes the current directory
-#   server     which PostgreSQL: a major version, 17-assert, or one of the user's own (PG=15 unless given, or PG_CONFIG)
+#   server     which PostgreSQL: a major version, 17-assert, or one of the user's own (PG or PG_CONFIG; unless given, the
+#              one that is installed, and 15 where there is none, or several)
 #   PG         its major version
 #   PG_CONFIG  its pg_config: the one given; else the system's where that is installed; else, for those that server.sh
 #              can make, the cache's; else where apt will install it
@@ -37,6 +38,13 @@ else
 fi
 servers=$(realpath -m "$cache/$name/servers")
 
+# The major version of the one server that the system has; 15 where it has none, or several.
+default_version() {
+    local installed
+    installed=$(compgen -G '/usr/lib/postgresql/1[4-8]/bin/postgres' | cut -d / -f 5) || true
+    if [[ $installed =~ ^1[4-8]$ ]]; then echo "$installed"; else echo 15; fi
+}
+
 # make passes variables that were not given as empty ones.
 pg_config_given=${PG_CONFIG:-}
 if [[ $pg_config_given == "$servers"/* ]]; then # one script has called another
@@ -52,7 +60,7 @@ elif [ -n "$pg_config_given" ]; then
         server=$PG-$(printf '%s' "$PG_CONFIG" | sha256sum | cut -c 1-8)
     fi
 else
-    server=${PG:-15}
+    server=${PG:-$(default_version)}
     PG=$server
     PG_CONFIG=/usr/lib/postgresql/$PG/bin/pg_config
     case $server in
@@ -77,8 +85,8 @@ describe_server() {
 
 is_cached_server() { [[ $PG_CONFIG == "$servers"/* ]]; }
 
-# cargo's own place is the default server's; each of the others has one, so that nothing is built twice for the change
-# from one to the other.
+# cargo's own place is that of 15; each of the others has one, so that nothing is built twice for the change from one to
+# the other.
 build_directory=${CARGO_TARGET_DIR:-$root/target}
 if [ "$server" != 15 ]; then build_directory+=/build/pg$server; fi
 # shellcheck disable=SC2034
