@@ -1,6 +1,8 @@
 # inactive_session_timeout. Every target installs what it lacks (Debian's packages, by apt) and says what it does.
 #
-#   PG=17                            another major version of PostgreSQL (15 to 18; 17-assert: with asserts; 14: untested)
+#   PG=17                            a major version of PostgreSQL, 14 to 18 (14: the sources have a build feature for it;
+#                                    PostgreSQL no longer supports it; not tested), or 17-assert: 17 with asserts.
+#                                    Unless given: the one that is installed; 15 where there is none, or several
 #   PG_CONFIG=/path/to/pg_config     a PostgreSQL of your own
 
 PG ?=
@@ -16,7 +18,7 @@ SHORT ?=
 export PG PG_CONFIG DESTDIR KEEP QUICK PARTS SMOKE SERVERS SHORT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-all test-pg-upgrade soak fuzz bench build install uninstall deb test-deb test-odoo bench-odoo lint clean
+.PHONY: help demo demo-stop test test-all test-pg-upgrade soak fuzz bench build install uninstall deb test-deb test-odoo bench-odoo lint advisories clean
 .PHONY: all test-image
 
 help: ## This list
@@ -53,7 +55,7 @@ soak: ## Run the tests of crashes, restarts and volume in their long form
 	@SOAK=1 scripts/test.sh $(or $(TESTS),live::)
 
 fuzz: ## Fuzz the readers of URLs and parameters, a minute each
-	@scripts/setup.sh
+	@scripts/setup.sh fuzz
 	@scripts/fuzz.sh
 
 bench: ## Measure it against what people use instead, in about ten minutes; QUICK=1 in two
@@ -73,7 +75,7 @@ install: build ## Install it into PostgreSQL; with DESTDIR=dir, below dir
 uninstall: ## Remove it from PostgreSQL
 	@scripts/uninstall.sh
 
-deb: ## Make a Debian package, postgresql-15-inactive-session-timeout, in target/deb
+deb: ## Make a Debian package, for the PostgreSQL of PG, in target/deb
 	@scripts/setup.sh deb
 	@scripts/build.sh
 	@scripts/deb.sh
@@ -99,6 +101,10 @@ test-image: ## Build the container image, and use it; needs docker or podman
 lint: ## Check form, dependencies and spelling
 	@scripts/setup.sh lint
 	@scripts/lint.sh
+
+advisories: ## Compare the dependencies with the known vulnerabilities
+	@scripts/setup.sh lint
+	@scripts/lint.sh advisories
 
 clean: ## Remove everything that was built
 	@scripts/clean.sh
