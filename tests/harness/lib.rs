@@ -27,7 +27,7 @@ pub use command::run;
 pub use database::{Database, DatabaseBuilder};
 pub use error::{ServerError, error_of};
 pub use notice::{next_notification, notifications};
-pub use poll::{eventually, wait_for};
+pub use poll::{eventually, settles, stays, wait_for};
 pub use role::Role;
 pub use server::{Server, ServerBuilder, Shutdown, shared};
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::{Client, NoTls};
-use session_timeout_tests::{Server, eventually, param};
+use session_timeout_tests::{Server, eventually, param, settles, stays};
 
 use super::cluster::{
     Book, Load, SOON, assert_kept, assert_no_process_broke, catch_worker, check_many, live, open_many, size,
@@ -153,9 +153,9 @@ impl Watch {
 }
 
 /// Transactions of each database so far: those of workers, as nothing else comes there.
-fn transactions(server: &Server, pattern: &str) -> Vec<(String, i64)> {
+fn transactions(observer: &mut Client, pattern: &str) -> Vec<(String, i64)> {
     let sql = "SELECT datname::text, xact_commit + xact_rollback FROM pg_stat_database WHERE datname ~ $1 ORDER BY 1";
-    let rows = server.connect().query(sql, &[&pattern]).expect("pg_stat_database");
+    let rows = observer.query(sql, &[&pattern]).expect("pg_stat_database");
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
@@ -207,20 +207,18 @@ fn many_databases_are_served_in_their_time_by_a_few_workers() {
         }
     }
     // The statistics come a little later.
-    let mut seen = transactions(&server, "^without");
-    eventually("databases without the extension are left alone", SOON, || {
-        thread::sleep(Duration::from_millis(1500));
-        let before = std::mem::replace(&mut seen, transactions(&server, "^without"));
-        before == seen
+    let mut observer = server.connect();
+    let a_while = Duration::from_millis(1500);
+    let seen = settles("databases without the extension are left alone", SOON, a_while, || {
+        transactions(&mut observer, "^without")
     });
     let watched = watch.end();
     assert!(watched.most_at_once <= 2, "{} workers at once", watched.most_at_once);
     let watch = Watch::start(&server);
     let mut client = with[0].connect();
-    let end = Instant::now() + Duration::from_secs(3);
-    while Instant::now() < end {
-        check_many(&mut client, "active", 20);
-    }
+    stays("active sessions are valid", Duration::from_secs(3), || {
+        check_many(&mut client, "active", 20) == 20
+    });
     let watched = watch.end();
     assert!(
         !watched.databases.iter().any(|name| name.starts_with("without")),
@@ -229,7 +227,7 @@ fn many_databases_are_served_in_their_time_by_a_few_workers() {
     );
     assert_eq!(
         seen,
-        transactions(&server, "^without"),
+        transactions(&mut observer, "^without"),
         "a worker came to a database without the extension"
     );
     assert_no_process_broke(&server);
@@ -240,8 +238,11 @@ fn a_database_is_served_soon_after_its_extension_is_created() {
     let server = live().setting("autovacuum", "off").start();
     let late = server.database_builder("late").without_extension().create();
     // A worker has looked, and found nothing.
+    let mut observer = server.connect();
     eventually("a worker has come by", SOON, || {
-        transactions(&server, "^late").iter().any(|(_, number)| *number > 0)
+        transactions(&mut observer, "^late")
+            .iter()
+            .any(|(_, number)| *number > 0)
     });
     let mut client = late.connect();
     client.run("CREATE EXTENSION inactive_session_timeout");
@@ -255,11 +256,8 @@ fn a_database_is_served_soon_after_its_extension_is_created() {
     // Dropped, it is left alone.
     client.run("DROP EXTENSION inactive_session_timeout");
     drop(client);
-    let mut seen = transactions(&server, "^late");
-    eventually("it is left alone", SOON, || {
-        thread::sleep(Duration::from_secs(2));
-        let before = std::mem::replace(&mut seen, transactions(&server, "^late"));
-        before == seen
+    settles("it is left alone", SOON, Duration::from_secs(2), || {
+        transactions(&mut observer, "^late")
     });
 }
 
@@ -273,15 +271,9 @@ fn a_database_that_allows_no_connections_is_left_alone_and_served_when_it_does()
     client.run("UPDATE session_timeout.session SET last_activity = clock_timestamp() - interval '7198 s'");
     server.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", closed.name()));
     let begun = server.log().len();
-    // Long enough for several passes.
-    thread::sleep(Duration::from_secs(6));
-    let log = server.log();
-    let refused: Vec<&str> = log[begun..]
-        .lines()
-        .filter(|line| line.contains("not currently accepting"))
-        .collect();
-    // One may have been on its way.
-    assert!(refused.len() <= 1, "{} attempts: {}", refused.len(), refused[0]);
+    let attempts = || server.log()[begun..].matches("not currently accepting").count();
+    // Long enough for several passes. One may have been on its way.
+    stays("no worker comes to it", Duration::from_secs(6), || attempts() <= 1);
     server.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", closed.name()));
     eventually("it is served again", SOON, || {
         client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == 10

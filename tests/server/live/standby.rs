@@ -1,11 +1,10 @@
 //! A primary and a hot standby, both with the library preloaded, and what becomes of the sessions at a failover.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::{Client, NoTls};
-use session_timeout_tests::{Server, error_of, eventually, param};
+use session_timeout_tests::{Server, error_of, eventually, param, stays};
 
 use super::cluster::{
     Book, Life, Load, SOON, Told, assert_kept, assert_no_process_broke, assert_settles, check_many, live, open_many,
@@ -62,7 +61,9 @@ fn a_standby_checks_what_was_replayed_and_writes_nothing() {
     );
 
     // Nobody is marked, and nothing expires, there: the primary may have seen more of it.
-    thread::sleep(Duration::from_millis(1100));
+    eventually("it is past its limit", SOON, || {
+        there.peek("brief").status == "idle_expired"
+    });
     assert_eq!(there.verdict("brief").status, "idle_expired");
     assert_eq!(check_many(&mut there, "sid", 20), 20);
     assert_eq!(processes(&mut there, "session_timeout launcher"), [0; 0]);
@@ -94,11 +95,9 @@ fn a_session_that_a_standby_refused_lives_on_where_the_primary_saw_it() {
     let mut there = connect(&standby, database.name());
     assert!(there.check("sid"));
     // The standby is asked again only after the primary has kept it alive past its deadline.
-    let end = Instant::now() + Duration::from_secs(7);
-    while Instant::now() < end {
-        assert!(here.check("sid"));
-        thread::sleep(Duration::from_millis(200));
-    }
+    stays("it is valid on the primary", Duration::from_secs(7), || {
+        here.check("sid")
+    });
     eventually("its activity has come over", SOON, || {
         assert!(here.check("sid"));
         there.check("sid")

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{
-    Database, Server, error_of, eventually, next_notification, notifications, param, serde_json, wait_for,
+    Database, Server, error_of, eventually, next_notification, notifications, param, serde_json, stays, wait_for,
 };
 
 use super::support::{
@@ -32,9 +32,9 @@ fn a_session_found_expired_is_deleted_with_one_event_and_one_notice() {
             "SELECT session_timeout.open_session($1, 'somebody', $2::text::interval, $3::text::interval)",
             &[&sid, &idle, &absolute],
         );
-        thread::sleep(Duration::from_millis(50));
-        // Activity that no row knows yet.
+        let opened = client.stored(&sid).expect("a row").last_activity;
         let newest = client.verdict(&sid).last_activity.expect("an activity");
+        assert!(newest > opened, "activity that no row knows yet");
         eventually("the session is past its limit", SOON, || {
             client.peek(&sid).status == kind
         });
@@ -235,11 +235,7 @@ fn activity_in_memory_keeps_the_purge_from_its_row() {
     let mut client = database.connect();
     let sid = new_sid();
     client.open_limited(&sid, Some("3 s"), None);
-    let until = Instant::now() + Duration::from_secs(6);
-    while Instant::now() < until {
-        assert!(client.check(&sid));
-        thread::sleep(Duration::from_millis(10));
-    }
+    stays("it is valid", Duration::from_secs(6), || client.check(&sid));
     assert_eq!(client.event_kinds(&sid), [""; 0]);
     let behind = client.peek(&sid).last_activity > client.stored(&sid).map(|row| row.last_activity);
     assert!(behind, "the row was written");
@@ -751,7 +747,9 @@ fn checks_while_the_extension_is_dropped_and_created_never_let_the_old_in() {
         let new = format!("{sid}-{n}");
         admin.open(&new);
         assert!(admin.check(&new));
-        thread::sleep(Duration::from_millis(100));
+        stays("no check lets the old ones in", Duration::from_millis(100), || {
+            !swarm.has_failed()
+        });
     }
     swarm.stop();
 }
