@@ -1,5 +1,5 @@
-//! What the tests of crashes, restarts, databases, volume and standbys share: servers that preload the library, a load
-//! that keeps book of what it was told, and the processes in the background.
+//! What the tests of crashes, restarts, databases, volume and standbys share: a load that keeps book of what it was told,
+//! and the processes in the background.
 //!
 //! Each test has a short form and, with `SOAK=1` in the environment, a long one.
 
@@ -12,20 +12,10 @@ use std::time::{Duration, Instant};
 
 use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
 use session_timeout_tests::postgres::{Client, Config, Error, NoTls};
-use session_timeout_tests::{Server, ServerBuilder, eventually, wait_for};
+use session_timeout_tests::{Server, eventually, wait_for};
 
+use crate::in_flight::SOON;
 use crate::support::SessionCalls;
-
-/// How long anything may take that is to happen within seconds, on a busy machine.
-pub const SOON: Duration = Duration::from_secs(60);
-
-/// A server that preloads the library, with a launcher that looks every second.
-pub fn live() -> ServerBuilder {
-    Server::builder()
-        .setting("shared_preload_libraries", "inactive_session_timeout")
-        .setting("session_timeout.naptime", "1")
-        .setting("synchronous_commit", "on")
-}
 
 /// How many: of the short form, or of the long one.
 pub fn size(short: usize, soak: usize) -> usize {

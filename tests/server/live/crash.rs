@@ -9,9 +9,11 @@ use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, eventually, param, wait_for};
 
 use super::cluster::{
-    Book, Life, Load, SOON, ago, assert_kept, assert_no_process_broke, assert_settles, catch_worker_unless, check_many,
-    connect_again, live, open_many, processes, signal, size, try_catch_worker, written_until,
+    Book, Life, Load, ago, assert_kept, assert_no_process_broke, assert_settles, catch_worker_unless, check_many,
+    connect_again, open_many, processes, signal, size, try_catch_worker, written_until,
 };
+use super::support::preloaded;
+use crate::in_flight::SOON;
 use crate::support::SessionCalls;
 
 /// Sessions that a worker is caught at: more than it deals with before it can be caught.
@@ -46,7 +48,7 @@ fn strike_under_load(server: &Server, database: &Database, rounds: usize, mut st
 
 #[test]
 fn a_killed_backend_takes_nothing_with_it_that_was_acknowledged() {
-    let server = live().start();
+    let server = preloaded().start();
     let database = with_short_intervals(&server);
     strike_under_load(&server, &database, size(2, 50), |server, round| {
         let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' \
@@ -58,7 +60,7 @@ fn a_killed_backend_takes_nothing_with_it_that_was_acknowledged() {
 
 #[test]
 fn a_killed_postmaster_takes_nothing_with_it_that_was_acknowledged() {
-    let server = live().start();
+    let server = preloaded().start();
     let database = with_short_intervals(&server);
     strike_under_load(&server, &database, size(2, 50), |server, _| {
         server.kill();
@@ -68,7 +70,7 @@ fn a_killed_postmaster_takes_nothing_with_it_that_was_acknowledged() {
 
 #[test]
 fn a_killed_launcher_comes_back() {
-    let server = live().start();
+    let server = preloaded().start();
     let database = with_short_intervals(&server);
     strike_under_load(&server, &database, size(1, 20), |server, _| {
         let pids = processes(&mut server.connect(), "session_timeout launcher");
@@ -78,7 +80,7 @@ fn a_killed_launcher_comes_back() {
 
 #[test]
 fn a_worker_killed_in_the_midst_of_a_flush_loses_nothing_that_was_written() {
-    let server = live().start();
+    let server = preloaded().start();
     let database = with_short_intervals(&server);
     let mut client = database.connect();
     open_many(&mut client, "many", MANY);
@@ -100,7 +102,7 @@ fn a_worker_killed_in_the_midst_of_a_flush_loses_nothing_that_was_written() {
 
 #[test]
 fn a_worker_killed_in_the_midst_of_a_purge_neither_loses_nor_doubles_an_event() {
-    let server = live().start();
+    let server = preloaded().start();
     let database = with_short_intervals(&server);
     strike_under_load(&server, &database, size(2, 50), |server, round| {
         let mut observer = server.connect();
@@ -123,7 +125,7 @@ fn a_worker_killed_in_the_midst_of_a_purge_neither_loses_nor_doubles_an_event() 
 
 #[test]
 fn a_terminated_worker_is_followed_by_another_that_does_what_it_had_not_done() {
-    let server = live().start();
+    let server = preloaded().start();
     let database = server.database("terminated");
     // A flush, and then none for an hour: what is flushed after that is what the terminated worker had left.
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1 hour")]);
@@ -164,7 +166,7 @@ fn a_terminated_worker_is_followed_by_another_that_does_what_it_had_not_done() {
 
 #[test]
 fn a_terminated_launcher_comes_back_and_nothing_is_lost() {
-    let server = live().start();
+    let server = preloaded().start();
     let database = with_short_intervals(&server);
     let mut client = database.connect();
     let mut observer = server.connect();
@@ -198,7 +200,7 @@ fn a_terminated_launcher_comes_back_and_nothing_is_lost() {
 /// A request in the transaction that opened its session is activity like any other: it is written down too.
 #[test]
 fn a_touch_that_followed_at_commit_is_written_down() {
-    let server = live().start();
+    let server = preloaded().start();
     let database = server.database("commit");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1 hour")]);
     let mut client = database.connect();

@@ -11,9 +11,9 @@ use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::{Client, NoTls};
 use session_timeout_tests::{Server, eventually, param, settles, stays};
 
-use super::cluster::{
-    Book, Load, SOON, assert_kept, assert_no_process_broke, catch_worker, check_many, live, open_many, size,
-};
+use super::cluster::{Book, Load, assert_kept, assert_no_process_broke, catch_worker, check_many, open_many, size};
+use super::support::preloaded;
+use crate::in_flight::SOON;
 use crate::support::SessionCalls;
 
 /// Sessions that keep workers busy for several passes.
@@ -50,7 +50,7 @@ fn entries(client: &mut Client) -> i64 {
 
 #[test]
 fn databases_are_dropped_renamed_and_copied_under_the_worker() {
-    let server = live().setting("autovacuum", "off").start();
+    let server = preloaded().setting("autovacuum", "off").start();
     let other = server.database("other");
     let template = make_template(&server);
     let load = Load::start(&other.config(), "load", 2, Book::default());
@@ -78,7 +78,7 @@ fn databases_are_dropped_renamed_and_copied_under_the_worker() {
 
 #[test]
 fn nothing_of_a_dropped_database_stays_in_memory() {
-    let server = live().start();
+    let server = preloaded().start();
     let observing = server.database("observing");
     let mut observer = observing.connect();
     for round in 0..size(2, 20) {
@@ -161,7 +161,7 @@ fn transactions(observer: &mut Client, pattern: &str) -> Vec<(String, i64)> {
 
 #[test]
 fn many_databases_are_served_in_their_time_by_a_few_workers() {
-    let server = live()
+    let server = preloaded()
         .setting("autovacuum", "off")
         .setting("session_timeout.max_sessions", "150000")
         .start();
@@ -235,7 +235,7 @@ fn many_databases_are_served_in_their_time_by_a_few_workers() {
 
 #[test]
 fn a_database_is_served_soon_after_its_extension_is_created() {
-    let server = live().setting("autovacuum", "off").start();
+    let server = preloaded().setting("autovacuum", "off").start();
     let late = server.database_builder("late").without_extension().create();
     // A worker has looked, and found nothing.
     let mut observer = server.connect();
@@ -263,7 +263,7 @@ fn a_database_is_served_soon_after_its_extension_is_created() {
 
 #[test]
 fn a_database_that_allows_no_connections_is_left_alone_and_served_when_it_does() {
-    let server = live().start();
+    let server = preloaded().start();
     let closed = server.database("closed");
     closed.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
     let mut client = closed.connect();
@@ -282,7 +282,7 @@ fn a_database_that_allows_no_connections_is_left_alone_and_served_when_it_does()
 
 #[test]
 fn a_failing_database_is_tried_less_and_less_often_and_the_others_are_served() {
-    let server = live().start();
+    let server = preloaded().start();
     let failing = server.database("failing");
     let healthy = server.database("healthy");
     for database in [&failing, &healthy] {
@@ -342,7 +342,7 @@ fn a_failing_database_is_tried_less_and_less_often_and_the_others_are_served() {
 #[test]
 fn where_no_worker_process_is_free_maintenance_waits_and_says_so_once() {
     // One for the launcher, one for that of logical replication, and one that a query takes.
-    let server = live()
+    let server = preloaded()
         .setting("max_worker_processes", "3")
         .setting("max_parallel_workers", "3")
         .start();

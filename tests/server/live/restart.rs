@@ -9,17 +9,18 @@ use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Server, Shutdown, eventually, param};
 
 use super::cluster::{
-    Book, Life, Load, SOON, assert_kept, assert_no_process_broke, assert_settles, check_many, connect_again, live,
-    open_many, processes, signal, size, written_until,
+    Book, Life, Load, assert_kept, assert_no_process_broke, assert_settles, check_many, connect_again, open_many,
+    processes, signal, size, written_until,
 };
-use super::support::is_resting;
+use super::support::{is_resting, preloaded};
+use crate::in_flight::SOON;
 use crate::support::SessionCalls;
 
 /// Restarts under load: all that was acknowledged is there, but for the activity since the last flush where it is no clean
 /// restart.
 fn restart_under_load(rounds: usize, how: Shutdown) {
     let is_clean = how != Shutdown::Immediate;
-    let server = live().start();
+    let server = preloaded().start();
     let database = server.database("restart");
     // A flush that comes by would hide what a restart loses.
     database.set_params(&[(param::FLUSH_INTERVAL, if is_clean { "60" } else { "1" })]);
@@ -68,7 +69,7 @@ fn an_immediate_restart_under_load_loses_a_flush_interval_at_most() {
 
 #[test]
 fn a_session_that_was_found_expired_stays_so_over_a_restart_though_the_delay_is_raised() {
-    let server = live().start();
+    let server = preloaded().start();
     let database = server.database("expired");
     database.set_params(&[(param::PURGE_INTERVAL, "1 hour")]);
     let mut client = database.connect();
@@ -93,7 +94,7 @@ fn a_session_that_was_found_expired_stays_so_over_a_restart_though_the_delay_is_
 
 #[test]
 fn a_clean_restart_keeps_the_activity_of_every_database() {
-    let server = live().start();
+    let server = preloaded().start();
     let databases = [server.database("one"), server.database("two"), server.database("three")];
     for database in &databases {
         let mut client = database.connect();
@@ -120,7 +121,7 @@ fn a_clean_restart_keeps_the_activity_of_every_database() {
 /// The postmaster that has begun anew after a crash of one of its processes still leaves at its end what it should.
 #[test]
 fn a_clean_restart_after_a_crashed_backend_loses_no_activity() {
-    let server = live().start();
+    let server = preloaded().start();
     let database = server.database("crashed");
     let mut client = database.connect();
     open_many(&mut client, "sid", 100);
@@ -146,7 +147,7 @@ struct Stopped {
 
 impl Stopped {
     fn new() -> Self {
-        let server = live().start();
+        let server = preloaded().start();
         let database = server.database("snapshot");
         let name = database.name().to_owned();
         let mut client = database.connect();
@@ -272,7 +273,7 @@ fn a_snapshot_from_before_a_crash_is_ignored() {
 /// After an immediate shutdown there is no file that could be taken for good.
 #[test]
 fn an_immediate_shutdown_leaves_no_snapshot() {
-    let server = live().start();
+    let server = preloaded().start();
     let database = server.database("immediate");
     let mut client = database.connect();
     open_many(&mut client, "sid", 10);

@@ -7,9 +7,11 @@ use session_timeout_tests::postgres::{Client, NoTls};
 use session_timeout_tests::{Server, error_of, eventually, param, stays};
 
 use super::cluster::{
-    Book, Life, Load, SOON, Told, assert_kept, assert_no_process_broke, assert_settles, check_many, live, open_many,
-    processes, size, written_until,
+    Book, Life, Load, Told, assert_kept, assert_no_process_broke, assert_settles, check_many, open_many, processes,
+    size, written_until,
 };
+use super::support::preloaded;
+use crate::in_flight::SOON;
 use crate::support::SessionCalls;
 
 #[track_caller]
@@ -29,7 +31,7 @@ fn catch_up(primary: &Server, standby: &Server) {
 
 #[test]
 fn a_standby_checks_what_was_replayed_and_writes_nothing() {
-    let primary = live().start();
+    let primary = preloaded().start();
     let database = primary.database("standby");
     let standby = primary.standby();
     let mut here = database.connect();
@@ -85,7 +87,7 @@ fn a_standby_checks_what_was_replayed_and_writes_nothing() {
 
 #[test]
 fn a_session_that_a_standby_refused_lives_on_where_the_primary_saw_it() {
-    let primary = live().start();
+    let primary = preloaded().start();
     let database = primary.database("seen");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
     let standby = primary.standby();
@@ -106,7 +108,7 @@ fn a_session_that_a_standby_refused_lives_on_where_the_primary_saw_it() {
 
 #[test]
 fn what_the_primary_commits_counts_on_the_standby_once_it_is_replayed() {
-    let primary = live().start();
+    let primary = preloaded().start();
     let database = primary.database("replay");
     let standby = primary.standby();
     let mut here = database.connect();
@@ -172,7 +174,7 @@ fn what_the_primary_commits_counts_on_the_standby_once_it_is_replayed() {
 
 #[test]
 fn closed_sessions_make_room_on_the_standby() {
-    let primary = live().setting("session_timeout.max_sessions", "200").start();
+    let primary = preloaded().setting("session_timeout.max_sessions", "200").start();
     let database = primary.database("room");
     let standby = primary.standby();
     let mut here = database.connect();
@@ -201,7 +203,7 @@ fn closed_sessions_make_room_on_the_standby() {
 #[test]
 fn at_a_failover_sessions_live_on_and_the_worker_starts_by_itself() {
     for round in 0..size(1, 10) {
-        let primary = live().start();
+        let primary = preloaded().start();
         let database = primary.database("failover");
         database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
         let standby = primary.standby();

@@ -23,15 +23,18 @@ pub fn preloaded() -> ServerBuilder {
     Server::builder()
         .setting("shared_preload_libraries", "inactive_session_timeout")
         .setting("session_timeout.naptime", "1")
-        .setting("session_timeout.max_workers", "4")
-        .setting("max_worker_processes", "16")
-        .setting("max_prepared_transactions", "5")
 }
 
-/// The preloaded server that tests share.
+/// The preloaded server that tests share, with workers for many databases at once.
 pub fn live() -> &'static Server {
     static LIVE: OnceLock<Server> = OnceLock::new();
-    LIVE.get_or_init(|| preloaded().start())
+    let start = || {
+        preloaded()
+            .setting("session_timeout.max_workers", "4")
+            .setting("max_worker_processes", "16")
+            .start()
+    };
+    LIVE.get_or_init(start)
 }
 
 /// A preloaded server for tests that look at figures of the whole server: one test at a time. It writes no WAL of its
