@@ -8,6 +8,7 @@
 
 mod answer;
 mod links;
+mod listed;
 mod page;
 mod tables;
 
