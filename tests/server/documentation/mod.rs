@@ -9,6 +9,7 @@
 mod answer;
 mod links;
 mod listed;
+mod locks;
 mod page;
 mod tables;
 
