@@ -19,7 +19,7 @@ export PG PG_CONFIG DESTDIR KEEP QUICK PARTS SMOKE SERVERS SHORT
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop test test-all test-pg-upgrade soak fuzz bench build install uninstall deb test-deb test-odoo bench-odoo lint advisories clean
-.PHONY: all test-image
+.PHONY: all test-examples test-image
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -94,6 +94,11 @@ bench-odoo: ## Measure parallel requests of one session in Odoo, with and withou
 	@scripts/build.sh
 	@scripts/odoo-setup.sh
 	@scripts/test-odoo.sh bench
+
+test-examples: ## Run the tests of examples/, for Django and SQLAlchemy; TESTS=name runs those by name
+	@scripts/setup.sh examples
+	@scripts/build.sh
+	@scripts/test-examples.sh $(TESTS)
 
 test-image: ## Build the container image, and use it; needs docker or podman
 	@scripts/test-image.sh

@@ -3,10 +3,10 @@
 # (for pgrx's bindings), by apt; a server that is only for build and tests, by server.sh. Says nothing where everything
 # is there. Rust is the user's to install.
 #
-# setup.sh [lint | test | deb | fuzz | bench]
-#    with `lint`, also shellcheck, and Python's venv for lint.sh's other tools; with `test`, also pgbouncer; with `deb`,
-#    also debhelper and lintian; with `fuzz`, also a C++ compiler; with `bench`, also redis-server and valgrind where apt
-#    has them
+# setup.sh [lint | test | examples | deb | fuzz | bench]
+#    with `lint`, also shellcheck, and Python's venv for lint.sh's other tools; with `test`, also pgbouncer; with
+#    `examples`, also Python's venv; with `deb`, also debhelper and lintian; with `fuzz`, also a C++ compiler; with
+#    `bench`, also redis-server and valgrind where apt has them
 source "$(dirname "$0")/env.sh"
 
 require_rust() {
@@ -51,6 +51,9 @@ missing_packages() {
     if [ "${1:-}" = deb ]; then
         command -v dh >/dev/null || echo debhelper
         command -v lintian >/dev/null || echo lintian
+    fi
+    if [ "${1:-}" = examples ]; then
+        python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     fi
     if [ "${1:-}" = fuzz ]; then
         command -v c++ >/dev/null || echo g++ # for libFuzzer
