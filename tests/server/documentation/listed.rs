@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::root;
 
-/// Where files are that the page names without a directory.
+/// Where files are that the page does not name from the top of the repository.
 const LIVE: &str = "tests/server/live";
 
 /// The names of tests that the page lists, each with the file or folder under which it stands.
@@ -17,11 +17,8 @@ fn listed(page: &str) -> Vec<(PathBuf, String)> {
         if line.starts_with("  - ") {
             listed.push((place.clone(), span.to_owned()));
         } else if line.starts_with("- ") {
-            place = if span.contains('/') {
-                span.into()
-            } else {
-                Path::new(LIVE).join(span)
-            };
+            let is_whole = ["tests/", "crates/"].iter().any(|top| span.starts_with(top));
+            place = Path::new(if is_whole { "" } else { LIVE }).join(span);
         }
     }
     listed

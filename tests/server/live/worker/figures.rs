@@ -1,0 +1,117 @@
+//! Failures, figures, rest: what the worker shows of itself.
+
+use std::time::Instant;
+
+use session_timeout_tests::{eventually, param};
+
+use crate::in_flight::SOON;
+use crate::live::support::{QUICK, QUIET, database, is_resting, live, open_expired, wait_until_gone, worker_figure};
+use crate::support::{SessionCalls, new_sid};
+
+#[test]
+fn a_pass_that_fails_is_shown_and_tried_again() {
+    let database = database("failing", &QUIET);
+    let mut client = database.connect();
+    let first = new_sid();
+    client.open(&first);
+    client.close_sid(&first);
+    // No second event fits.
+    client.run("CREATE UNIQUE INDEX one ON session_timeout.session_event ((octet_length(digest)))");
+    let sid = new_sid();
+    open_expired(&mut client, &sid);
+    assert!(!client.check(&sid));
+    eventually("the second failure in a row", SOON, || {
+        worker_figure(&mut client, "failures") >= 2
+    });
+    let error: String = client.value(
+        "SELECT last_error FROM session_timeout.stat_worker WHERE datname = current_database()",
+        &[],
+    );
+    assert_eq!(error, "23505");
+    assert!(!client.check(&sid));
+    assert!(client.stored(&sid).is_some());
+    let log = live().log();
+    let said = log.lines().filter(|line| line.contains("session maintenance failed"));
+    assert_eq!(said.count(), 1);
+    client.run("DROP INDEX session_timeout.one");
+    wait_until_gone(&mut client, &sid);
+    eventually("no failure any more", SOON, || {
+        worker_figure(&mut client, "failures") == 0
+    });
+    assert_eq!(client.event_kinds(&sid), ["idle_expired"]);
+}
+
+#[test]
+fn stat_worker_counts_what_was_written_ended_and_purged() {
+    let params = [(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")];
+    let database = database("figures", &params);
+    let mut client = database.connect();
+    let touched: Vec<String> = (0..7).map(|_| new_sid()).collect();
+    for sid in &touched {
+        client.open(sid);
+        assert!(client.check(sid));
+    }
+    eventually("seven flushed", SOON, || worker_figure(&mut client, "flushed") == 7);
+    for sid in (0..5).map(|_| new_sid()) {
+        client.open_limited(&sid, Some("1 us"), None);
+    }
+    eventually("five purged", SOON, || worker_figure(&mut client, "purged") == 5);
+    client.run("BEGIN");
+    let marked: Vec<String> = (0..3).map(|_| new_sid()).collect();
+    for sid in &marked {
+        client.open_limited(sid, Some("1 us"), None);
+    }
+    client.run("COMMIT");
+    for sid in &marked {
+        assert!(!client.check(sid));
+    }
+    eventually("three expired", SOON, || {
+        worker_figure(&mut client, "expired") + worker_figure(&mut client, "purged") == 8
+    });
+    assert_eq!(worker_figure(&mut client, "flushed"), 7);
+    assert_eq!(worker_figure(&mut client, "failures"), 0);
+    eventually("the worker rests", SOON, || is_resting(&database));
+    let is_due: bool = client.value(
+        "SELECT next_purge > last_pass AND last_error IS NULL AND workers_refused = 0 \
+         FROM session_timeout.stat_worker WHERE datname = current_database()",
+        &[],
+    );
+    assert!(is_due);
+}
+
+#[test]
+fn no_background_process_holds_a_snapshot_or_a_database_while_idle() {
+    let database = database("idle", &QUIET);
+    let mut client = database.connect();
+    let sid = new_sid();
+    open_expired(&mut client, &sid);
+    assert!(!client.check(&sid));
+    wait_until_gone(&mut client, &sid);
+    eventually("the worker is gone", SOON, || {
+        let sql = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        client.value::<i64>(sql, &[]) == 0
+    });
+    let sql = "SELECT count(*), count(datname), count(backend_xmin), count(backend_xid), count(xact_start) \
+               FROM pg_stat_activity WHERE backend_type = 'session_timeout launcher'";
+    eventually("the launcher holds nothing", SOON, || {
+        let row = client.query_one(sql, &[]).expect("the launcher's line");
+        let figures: [i64; 5] = std::array::from_fn(|n| row.get(n));
+        figures == [1, 0, 0, 0, 0]
+    });
+}
+
+#[test]
+fn a_worker_shows_itself_by_name_and_database() {
+    let database = database("named", &QUICK);
+    let mut client = database.connect();
+    let sql = "SELECT count(*) FROM pg_stat_activity \
+               WHERE backend_type = 'session_timeout worker' AND datname = current_database()";
+    let sid = new_sid();
+    client.open(&sid);
+    let deadline = Instant::now() + SOON;
+    while client.value::<i64>(sql, &[]) == 0 {
+        assert!(client.check(&sid));
+        assert!(Instant::now() < deadline, "no worker was seen");
+    }
+}
