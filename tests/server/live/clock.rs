@@ -93,7 +93,7 @@ fn a_database_that_fails_is_backed_off_from_after_the_clock_was_set_back_too() {
     let aside = version.with_extension("aside");
     fs::rename(&version, &aside).expect("the file is moved");
     server.set_clock(0);
-    let attempts = || server.log().matches("FATAL").count();
+    let attempts = || server.log().matches("is not a valid data directory").count();
     eventually("a worker fails", SOON, || attempts() > 0);
     // After 1, 2 and 4 seconds; one more for a busy machine.
     stays("it has five attempts at most", Duration::from_secs(5), || {
