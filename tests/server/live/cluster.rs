@@ -26,6 +26,12 @@ pub fn size(short: usize, soak: usize) -> usize {
     }
 }
 
+/// Connects to a database, of whatever server.
+#[track_caller]
+pub fn connect(server: &Server, database: &str) -> Client {
+    server.config(database).connect(NoTls).expect("a connection")
+}
+
 /// Connects to a server that is coming back.
 pub fn connect_again(config: &Config) -> Client {
     wait_for("the server takes connections again", SOON, || {

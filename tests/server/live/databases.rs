@@ -11,18 +11,15 @@ use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::{Client, NoTls};
 use session_timeout_tests::{Server, eventually, param, settles, stays};
 
-use super::cluster::{Book, Load, assert_kept, assert_no_process_broke, catch_worker, check_many, open_many, size};
+use super::cluster::{
+    Book, Load, assert_kept, assert_no_process_broke, catch_worker, check_many, connect, open_many, size,
+};
 use super::support::preloaded;
 use crate::in_flight::SOON;
 use crate::support::SessionCalls;
 
 /// Sessions that keep workers busy for several passes.
 const MANY: usize = 30_000;
-
-#[track_caller]
-fn connect(server: &Server, database: &str) -> Client {
-    server.config(database).connect(NoTls).expect("a connection")
-}
 
 /// A database with many sessions that are not limited yet.
 fn make_template(server: &Server) -> String {

@@ -3,21 +3,15 @@
 use std::time::Duration;
 
 use session_timeout_tests::chrono::{DateTime, Utc};
-use session_timeout_tests::postgres::{Client, NoTls};
 use session_timeout_tests::{Server, error_of, eventually, param, stays};
 
 use super::cluster::{
-    Book, Life, Load, Told, assert_kept, assert_no_process_broke, assert_settles, check_many, open_many, processes,
-    size, written_until,
+    Book, Life, Load, Told, assert_kept, assert_no_process_broke, assert_settles, check_many, connect, open_many,
+    processes, size, written_until,
 };
 use super::support::preloaded;
 use crate::in_flight::SOON;
 use crate::support::SessionCalls;
-
-#[track_caller]
-fn connect(server: &Server, database: &str) -> Client {
-    server.config(database).connect(NoTls).expect("a connection")
-}
 
 /// Waits until the standby has replayed all that the primary has committed.
 #[track_caller]
