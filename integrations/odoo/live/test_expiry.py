@@ -95,14 +95,27 @@ class Expiry(LiveCase):
         eventually(lambda: not anna.is_logged_in(), 15)
         self.assertEqual(self.database.events(anna.identifier), ["idle_expired"])
 
+    # What Odoo's web client sends by itself: connected anew, after a lost connection, and on a message of somebody else.
+    UNATTENDED = {
+        "/bus/has_missed_notifications": {"last_notification_id": 1},
+        "/web/webclient/version_info": {},
+        "/web/dataset/call_kw/discuss.channel/channel_fetched": {
+            "model": "discuss.channel", "method": "channel_fetched", "args": [[]], "kwargs": {},
+        },
+        "/discuss/channel/mark_as_read": {"channel_id": 0, "last_message_id": 0},
+        "/mail/data": {"fetch_params": []},
+    }
+
     def test_what_the_web_client_asks_for_unattended_keeps_nothing_alive(self):
-        anna = Browser(self.odoo, "anna")
-        before = self.database.last_activity(anna.identifier)
-        self.assertIn("result", anna.call("/bus/has_missed_notifications", last_notification_id=1))
-        self.assertEqual(self.database.last_activity(anna.identifier), before)
-        self.database.idle(7300)
-        self.assert_expired(anna.call("/bus/has_missed_notifications", last_notification_id=1))
-        self.assertEqual(anna.files(), [])
+        for path, params in self.UNATTENDED.items():
+            with self.subTest(path):
+                anna = Browser(self.odoo, "anna")
+                before = self.database.last_activity(anna.identifier)
+                self.assertNotEqual(anna.call(path, **params).get("error", {}).get("code"), 100)
+                self.assertEqual(self.database.last_activity(anna.identifier), before)
+                self.database.idle(7300)
+                self.assert_expired(anna.call(path, **params))
+                self.assertEqual(anna.files(), [])
 
     def test_asking_how_long_is_left_keeps_nothing_alive(self):
         anna = Browser(self.odoo, "anna")

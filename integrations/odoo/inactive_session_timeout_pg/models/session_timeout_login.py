@@ -28,13 +28,25 @@ from .ir_config_parameter import FOLLOW
 _logger = logging.getLogger(__name__)
 
 WEBSOCKET = "/websocket"
-# What comes though nobody is there, whatever the ignored URLs say: a websocket's messages, in both directions, and what
-# the web client asks for whenever it is connected anew, which Odoo's server brings about every 60 to 90 minutes.
+LOGIN_PAGE = "/web/login"
+OUTLOOK = "/inactive_session_timeout_pg/outlook"
+# What comes though nobody is there, whatever the ignored URLs say.
 UNATTENDED = {
+    # A websocket's messages, in both directions.
     WEBSOCKET,
     "/websocket/on_closed",
     "/websocket/peek_notifications",
+    # What the web client asks for whenever it is connected anew, which Odoo's server brings about every 60 to 90
+    # minutes, and after a connection that was lost.
     "/bus/has_missed_notifications",
+    "/web/webclient/version_info",
+    # What it asks for because somebody else has written a message, created a channel, or deleted something.
+    "/web/dataset/call_kw/discuss.channel/channel_fetched",
+    "/discuss/channel/mark_as_read",
+    "/mail/data",
+    # Ours: how long is left, and a login page that waits for a login in another tab.
+    OUTLOOK,
+    LOGIN_PAGE,
 }
 
 # What is asked on each request. The second column: what this server has seen of the session does not reach the others
