@@ -229,7 +229,7 @@ class Browser:
     """What a browser does: it keeps the cookie. Without a login, it is anonymous."""
 
     def __init__(self, odoo, login=None):
-        self.odoo, self.http = odoo, requests.Session()
+        self.odoo, self.http, self.logged_in_as = odoo, requests.Session(), None
         if login:
             self.log_in(login)
 
@@ -251,6 +251,7 @@ class Browser:
             self.odoo.url + path, data={**data, "csrf_token": token}, allow_redirects=False, timeout=60
         )
         assert answer.status_code == 303, answer.text
+        self.logged_in_as = self.sid
         return answer
 
     @property
@@ -259,7 +260,8 @@ class Browser:
 
     @property
     def identifier(self):
-        return self.sid[:42]
+        """Of the session that was logged in, also after its end, with which the cookie changes."""
+        return (self.logged_in_as or self.sid)[:42]
 
     def page(self, path="/odoo", **options):
         return self.http.get(self.odoo.url + path, allow_redirects=False, timeout=60, **options)
@@ -275,7 +277,7 @@ class Browser:
         return "error" not in self.call("/web/session/check")
 
     def outlook(self):
-        return self.call(f"/{ADDON}/outlook")["result"]
+        return self.call(f"/{ADDON}/outlook").get("result", {"valid": False})
 
     def websocket(self):
         """An open websocket on which the broadcasts of the database arrive."""
@@ -295,7 +297,7 @@ class Browser:
         return path if path.exists() else None
 
     def files(self):
-        return list((DATA / "sessions").glob(f"{self.sid[:2]}/{self.identifier}*"))
+        return list((DATA / "sessions").glob(f"{self.identifier[:2]}/{self.identifier}*"))
 
     def content(self):
         return json.loads(self.file().read_text())

@@ -1,6 +1,8 @@
 """What a session that has been idle too long meets: on a page, on JSON-RPC, on a websocket."""
 
-from harness import PASSWORD, Browser, LiveCase, api_key, eventually, receive, requests, subscribe
+import re
+
+from harness import ADDON, PASSWORD, Browser, LiveCase, api_key, eventually, in_parallel, receive, requests, subscribe
 
 SESSION_EXPIRED = 4001  # the code with which Odoo closes a websocket then
 
@@ -28,13 +30,14 @@ class Expiry(LiveCase):
         self.assertEqual(anna.files(), [])
 
     def test_expiry_is_final(self):
-        anna = Browser(self.odoo, "anna")
+        anna, late = Browser(self.odoo, "anna"), Browser(self.odoo)
+        late.http.cookies.set("session_id", anna.sid, domain="127.0.0.1")
         file, content = anna.file(), anna.file().read_text()
         self.database.idle(7300)
         self.assert_expired(anna.call("/web/session/check"))
         self.database.set_param("delay", "1 year")
         file.write_text(content)  # as a parallel request that was under way may do
-        self.assert_expired(anna.call("/web/session/check"))
+        self.assert_expired(late.call("/web/session/check"))
         self.assertEqual(anna.files(), [])
 
     def test_the_expired_session_has_its_event(self):
@@ -160,6 +163,46 @@ class Expiry(LiveCase):
         anna = Browser(self.odoo, "anna")
         self.database.idle(7300)
         anna.log_in("anna")
+        self.assertTrue(anna.is_logged_in())
+
+    def test_all_answers_that_end_a_session_give_the_same_cookie(self):
+        anna = Browser(self.odoo, "anna")
+        self.database.idle(7300)
+        ask = {"json": {"jsonrpc": "2.0", "params": {}}}
+        requested = [
+            ("GET", "/odoo", {}), ("GET", "/web/login?redirect=/odoo", {}), ("GET", "/no-such-page", {}),
+            ("POST", "/web/session/check", ask), ("POST", f"/{ADDON}/outlook", ask), ("POST", f"/{ADDON}/stay", ask),
+        ]
+
+        def send(index):
+            method, path, options = requested[index]
+            return requests.request(
+                method, self.odoo.url + path, cookies={"session_id": anna.sid}, allow_redirects=False, timeout=60, **options
+            ).cookies.get("session_id")
+
+        # None: another answer came first
+        self.assertEqual(len(set(in_parallel(len(requested), send)) - {None, anna.sid}), 1)
+
+    def test_asking_how_long_is_left_logs_the_browser_out_of_an_ended_session(self):
+        anna = Browser(self.odoo, "anna")
+        sid = anna.sid
+        self.database.idle(7300)
+        anna.outlook()
+        self.assertNotEqual(anna.sid, sid)
+        self.assertEqual((anna.content()["db"], anna.content()["uid"]), (self.database.name, None))
+        sid = anna.sid
+        anna.page("/web/login?redirect=/odoo")
+        self.assertEqual(anna.sid, sid)
+
+    def test_the_form_of_a_login_page_that_is_opened_while_expired_is_good(self):
+        anna = Browser(self.odoo, "anna")
+        self.database.idle(7300)
+        page = anna.page("/web/login")
+        anna.page("/web/binary/company_logo")  # as that page does
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)[1]
+        data = {"login": "anna", "password": PASSWORD, "csrf_token": token}
+        answer = anna.http.post(f"{self.odoo.url}/web/login", data=data, allow_redirects=False, timeout=60)
+        self.assertEqual(answer.status_code, 303)
         self.assertTrue(anna.is_logged_in())
 
     def test_logging_out_while_expired_works(self):

@@ -6,7 +6,7 @@ NOT_LOGGED_IN = {"valid": False, "expires_in": None, "warn": False}
 
 
 class SessionTimeout(Controller):
-    # auth="public": a session that has ended gets an answer, not an error.
+    # auth="public": a session whose file is gone gets an answer, not an error.
     @route("/inactive_session_timeout_pg/outlook", type="jsonrpc", auth="public")
     def outlook(self):
         """How long the session has left. Asking is no activity."""

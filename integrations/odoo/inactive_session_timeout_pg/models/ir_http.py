@@ -1,14 +1,16 @@
+import hashlib
+
 from odoo import models
-from odoo.http import SessionExpiredException, is_cors_preflight, request
+from odoo.http import SessionExpiredException, get_session_max_inactivity, is_cors_preflight, request, root
+from odoo.tools import hmac
 
-from .session_timeout_login import identifier_of
+from .session_timeout_login import LOGIN_PAGE, MARK, identifier_of
 
-# Logging in and out are open to a session that has expired: refused, they would lead to themselves. The last only looks.
+# Logging in and out are open to a session that has expired: refused, they would lead to themselves.
 UNCHECKED = {
-    "/web/login",
+    LOGIN_PAGE,
     "/web/session/authenticate",
     "/web/session/logout",
-    "/inactive_session_timeout_pg/outlook",
 }
 
 
@@ -34,17 +36,39 @@ class IrHttp(models.AbstractModel):
 
     @classmethod
     def _check_session_timeout(cls):
-        session = request.session
+        session, path = request.session, request.httprequest.path
         # Only a file under the whole session id gives a uid: what is remembered here is proven, unlike the cookie.
         request.session_timeout_identifier = identifier_of(session) if session.uid else None
-        path = request.httprequest.path
+        logins = request.env["session.timeout.login"]
+        if path == LOGIN_PAGE and request.httprequest.method == "GET" and logins._has_ended(session, path):
+            cls._leave_session()  # before the form is made, which is good for this session id alone
         if not session.uid or path in UNCHECKED:
             return
-        logins = request.env["session.timeout.login"]
         if not logins._is_open(session, path):
-            # Raised while session.uid is set, Odoo logs out, and redirects a page to the login.
+            cls._leave_session()
             raise SessionExpiredException("Session expired: idle for too long")
         logins._mark(session)
+
+    @classmethod
+    def _leave_session(cls):
+        """Log the browser out of a session that has ended; its cookie follows with the answer. All answers that do so
+        give the same one: else the form in a tab would not go with the cookie that another tab has got meanwhile."""
+        session = request.session
+        request.session_timeout_identifier, request.session_timeout_left = None, True
+        successor = hmac(request.env(su=True), MARK, session.sid, hashlib.sha512)[: len(session.sid)]
+        session.logout(keep_db=True)
+        root.session_store.delete(session)
+        session.sid, session.should_rotate = successor, False
+        root.session_store.save(session)
+
+    @classmethod
+    def _handle_error(cls, exception):
+        response = super()._handle_error(exception)
+        if isinstance(exception, SessionExpiredException) and getattr(request, "session_timeout_left", False):
+            response.set_cookie(
+                "session_id", request.session.sid, max_age=get_session_max_inactivity(request.env), httponly=True
+            )
+        return response
 
     @classmethod
     def _post_dispatch(cls, response):

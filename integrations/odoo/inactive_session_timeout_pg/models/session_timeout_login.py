@@ -134,6 +134,13 @@ class SessionTimeoutLogin(models.Model):
                 return cr.fetchone()[0]
 
     @api.model
+    def _has_ended(self, session, path):
+        """Whether this is the session id of a session that is over, with what was logged in still in its file or not."""
+        if session.uid:
+            return not self._is_open(session, path)
+        return bool(self.sudo().search_count([("identifier", "=", identifier_of(session))], limit=1))
+
+    @api.model
     def _adopt(self, cr, session):
         """Open a session, unless it has been opened before. True: opened."""
         if session.get(MARK) == self.with_env(self.env(cr=cr))._mark_of(session):
