@@ -92,6 +92,20 @@ class Life(LiveCase):
         self.assert_expired(anna.call("/web/session/check"))
         self.assertEqual(anna.files(), [])  # neither the old session id's file nor the new one's
 
+    def test_a_cookie_from_before_a_soft_rotation_closes_nothing(self):
+        anna, stale = Browser(self.odoo, "anna"), Browser(self.odoo)
+        stale.http.cookies.set("session_id", anna.sid, domain="127.0.0.1")
+        content = anna.content()
+        content["create_time"] = time.time() - 4 * 3600
+        anna.file().write_text(json.dumps(content))
+        self.assertTrue(anna.is_logged_in())  # rotates
+        content = stale.content()
+        content["deletion_time"] = time.time() - 1
+        stale.file().write_text(json.dumps(content))
+        self.assertFalse(stale.is_logged_in())
+        self.assertTrue(anna.is_logged_in())
+        self.assertEqual(self.database.status(anna.identifier), "active")
+
     def test_revoking_a_device_closes_its_session(self):
         anna, elsewhere = Browser(self.odoo, "anna"), Browser(self.odoo, "anna")
         elsewhere.is_logged_in()

@@ -1,4 +1,6 @@
 import hashlib
+import math
+import time
 
 from odoo import models
 from odoo.http import SessionExpiredException, get_session_max_inactivity, is_cors_preflight, request, root
@@ -37,8 +39,10 @@ class IrHttp(models.AbstractModel):
     @classmethod
     def _check_session_timeout(cls):
         session, path = request.session, request.httprequest.path
-        # Only a file under the whole session id gives a uid: what is remembered here is proven, unlike the cookie.
-        request.session_timeout_identifier = identifier_of(session) if session.uid else None
+        # Only a file under the whole session id gives a uid: what is remembered here is proven, unlike the cookie. A file
+        # from before a soft rotation proves nothing any more: Odoo logs it out, and what it has become goes on.
+        proven = session.uid and session.get("deletion_time", math.inf) > time.time()
+        request.session_timeout_identifier = identifier_of(session) if proven else None
         logins = request.env["session.timeout.login"]
         if path == LOGIN_PAGE and request.httprequest.method == "GET" and logins._has_ended(session, path):
             cls._leave_session()  # before the form is made, which is good for this session id alone
