@@ -57,8 +57,9 @@ class Server {
             : { valid: true, expires_in, warn: expires_in <= WARNING };
     }
     /** The answer to a request of ours; each is kept under its last name. */
-    answer(route) {
+    answer(route, request) {
         this.asked.push(route.split("/").pop());
+        this.database = request.headers.get("X-Odoo-Database");
         if (!this.reachable) {
             return new Response("", { status: 502 });
         }
@@ -119,8 +120,8 @@ beforeEach(() => {
         performance: { now: () => 0 },
     });
     patchWithCleanup(document, { hasFocus: () => true });
-    onRpc(OUTLOOK_ROUTE, () => server.answer(OUTLOOK_ROUTE));
-    onRpc(STAY_ROUTE, () => server.answer(STAY_ROUTE));
+    onRpc(OUTLOOK_ROUTE, (request) => server.answer(OUTLOOK_ROUTE, request));
+    onRpc(STAY_ROUTE, (request) => server.answer(STAY_ROUTE, request));
     mockLocation.href = `${mockLocation.origin}/odoo/action-7/3?debug=1#notes`;
 });
 
@@ -221,6 +222,15 @@ test("the focus is on the button to stay, and that keeps the session", async () 
     expect(DIALOG).toHaveCount(1);
 });
 
+test("what it asks names the database, as a session whose file is gone has none", async () => {
+    await beWarned();
+    expect(server.database).toBe(session.db);
+    server.database = null;
+    await click(`${DIALOG}_stay`);
+    await pass(0);
+    expect(server.database).toBe(session.db);
+});
+
 test("Escape is a sign of life too", async () => {
     await beWarned();
     await press("Escape");
@@ -236,7 +246,9 @@ test("asking how long is left keeps no session alive: when time is up the page g
     await pass(1);
     expect(server.takeAsked()).toEqual(["outlook"]);
     expect(atLogin()).toBe(true);
-    expect(new URLSearchParams(mockLocation.search).get("redirect")).toBe("/odoo/action-7/3?debug=1#notes");
+    const search = new URLSearchParams(mockLocation.search);
+    expect(search.get("redirect")).toBe("/odoo/action-7/3?debug=1#notes");
+    expect(search.get("db")).toBe(session.db);
     expect(browser.sessionStorage.getItem(ENDED_KEY)).toBe("1");
     expect(others.take("over")).toHaveLength(1);
 });
@@ -316,7 +328,7 @@ test("what another tab learns counts here: it is warned, stays, or is over, with
 
 test("this tab tells the others what it asks and learns", async () => {
     await loadPage();
-    expect(others.take("activity")).toHaveLength(1);
+    expect(others.take("activity")).toEqual([{ type: "activity", db: session.db }]);
     await pass(DELAY - WARNING);
     expect(others.take("asking")).toHaveLength(1);
     const [{ deadline, warn }] = others.take("outlook");

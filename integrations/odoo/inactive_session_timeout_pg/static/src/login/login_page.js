@@ -9,9 +9,11 @@ import { ENDED_KEY, openTabs } from "../tabs";
 const isLoginPage = () => /\/web\/login\/?$/.test(browser.location.pathname);
 
 function takePart() {
-    const { tell } = openTabs(({ type }) => {
-        // A page of the web client was loaded. With a session and a way back, the server sends this page there.
-        if (type === "activity" && new URLSearchParams(browser.location.search).has("redirect")) {
+    const search = new URLSearchParams(browser.location.search);
+    const { tell } = openTabs(({ type, db }) => {
+        // A page of the web client was loaded. With a session and a way back, the server sends this page there; but for
+        // one of another database, which it would log out.
+        if (type === "activity" && search.has("redirect") && [db, null].includes(search.get("db"))) {
             browser.location.assign(browser.location.href);
         }
     });

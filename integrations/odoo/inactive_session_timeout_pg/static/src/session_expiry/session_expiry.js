@@ -9,6 +9,7 @@ import {
 } from "@web/core/network/rpc";
 import { registry } from "@web/core/registry";
 import { redirect } from "@web/core/utils/urls";
+import { session } from "@web/session";
 
 import { reactive } from "@odoo/owl";
 
@@ -71,7 +72,7 @@ export class SessionExpiry {
             const { lookIn } = plan({ expires_in, warn: false }, this.limits);
             this.lookAt(this.askedAt + lookIn * 1000);
         }
-        this.tell({ type: "activity" }); // loading a page is one
+        this.tell({ type: "activity", db: session.db }); // loading a page is one
     }
 
     // ---- What happens ----
@@ -220,7 +221,8 @@ export class SessionExpiry {
         this.dueAt = Infinity;
         const askedAt = Date.now();
         this.tell({ type: "asking" });
-        const request = rpc(route, {}, { silent: true });
+        // The file of a session that has ended may be gone, which alone says whose database it is where there are several.
+        const request = rpc(route, {}, { silent: true, headers: { "X-Odoo-Database": session.db } });
         let lateTimer;
         const late = new Promise((_, reject) => {
             lateTimer = browser.setTimeout(() => {
@@ -333,7 +335,8 @@ export class SessionExpiry {
 
     goToLogin() {
         const { pathname, search, hash } = browser.location;
-        redirect(`/web/login?redirect=${encodeURIComponent(pathname + search + hash)}`);
+        const way = new URLSearchParams({ db: session.db, redirect: pathname + search + hash });
+        redirect(`/web/login?${way}`);
     }
 
     // ---- Showing ----
