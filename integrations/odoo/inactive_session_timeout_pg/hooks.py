@@ -1,6 +1,7 @@
 """Installing and uninstalling: the extension, the trigger that keeps parameters in step, and the parameters."""
 
 import logging
+import math
 import secrets
 
 import psycopg2.errors
@@ -8,7 +9,7 @@ import psycopg2.errors
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
-from .models.ir_config_parameter import DEFAULTS, IGNORED_URL
+from .models.ir_config_parameter import COMMUNITY, DEFAULTS, DELAY, FOLLOW, IGNORED_URL
 from .models.session_timeout_login import INSTALLATION
 
 _logger = logging.getLogger(__name__)
@@ -16,8 +17,6 @@ _logger = logging.getLogger(__name__)
 EXTENSION = "inactive_session_timeout"
 # Set where this addon created the extension, so that it removes no one else's.
 CREATED = "inactive_session_timeout_pg.created_extension"
-# The community modules with the same parameters.
-COMMUNITY = ("auth_session_timeout", "inactive_session_timeout")
 
 TRIGGER = """
     CREATE OR REPLACE FUNCTION inactive_session_timeout_pg_parameter() RETURNS trigger
@@ -144,6 +143,7 @@ def uninstall_hook(env):
     cr = env.cr
     try:
         with cr.savepoint():
+            cr.execute(FOLLOW, log_exceptions=False)
             env["session.timeout.login"]._end_expired()
     except (psycopg2.errors.InvalidSchemaName, psycopg2.errors.UndefinedTable, psycopg2.errors.InsufficientPrivilege) as error:
         _logger.warning("Sessions that have expired may be logged in again: %s", error)
@@ -151,10 +151,15 @@ def uninstall_hook(env):
     cr.execute("DROP FUNCTION IF EXISTS inactive_session_timeout_pg_parameter()")
     created = env["ir.config_parameter"].sudo().get_param(CREATED)
     cr.execute("SELECT 1 FROM ir_module_module WHERE name IN %s AND state = 'installed'", (COMMUNITY,))
+    community = bool(cr.fetchone())
     cr.execute(
         "DELETE FROM ir_config_parameter WHERE key IN %s OR (key LIKE %s AND NOT %s)",
-        ((CREATED, INSTALLATION), "inactive\\_session\\_time\\_out\\_%", bool(cr.fetchone())),
+        ((CREATED, INSTALLATION), "inactive\\_session\\_time\\_out\\_%", community),
     )
+    cr.execute("SELECT value FROM ir_config_parameter WHERE key = %s", (DELAY,))
+    if community and (row := cr.fetchone()):  # it takes the delay with int(), on each request
+        seconds = math.ceil(env["ir.config_parameter"]._session_timeout_seconds(row[0]))
+        cr.execute("UPDATE ir_config_parameter SET value = %s WHERE key = %s", (str(seconds), DELAY))
     env.registry.clear_cache("stable")
     if not created:
         return

@@ -69,6 +69,14 @@ class Install(unittest.TestCase):
             )
             self.assertEqual((values(database)[DELAY], mirrored(database)[DELAY]), ("900", "900"))
 
+    def test_uninstalling_beside_a_community_module_leaves_it_whole_seconds(self):
+        database = self.database("beside")
+        database.odoo("-i", "auth_session_timeout")
+        database.odoo("-i", ADDON)
+        database.query("SELECT session_timeout.set_param(%s, '15 minutes')", DELAY)
+        database.shell(f"{INSTALLED}.button_immediate_uninstall()\n")
+        self.assertEqual(mirrored(database)[DELAY], "900")
+
     def test_a_delay_that_locked_everybody_out_is_replaced_by_the_default(self):
         database = self.database("bad")
         database.query("INSERT INTO ir_config_parameter (key, value) VALUES (%s, 'abc')", DELAY)

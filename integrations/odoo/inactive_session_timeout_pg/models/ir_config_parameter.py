@@ -16,6 +16,8 @@ DELAY = PREFIX + "delay"
 IGNORED_URL = PREFIX + "ignored_url"
 IGNORED_URL_MODE = PREFIX + "ignored_url_mode"
 WARNING = PREFIX + "warning"
+# The community modules with the same parameters.
+COMMUNITY = ("auth_session_timeout", "inactive_session_timeout")
 # What holds where the extension's row has been deleted.
 DEFAULTS = {
     DELAY: "7200",
@@ -68,12 +70,16 @@ class IrConfigParameter(models.Model):
     @api.model
     def _session_timeout_warning(self):
         """The warning's seconds."""
-        value = self._get_param(WARNING)
+        return max(0.0, self._session_timeout_seconds(self._get_param(WARNING)))
+
+    @api.model
+    def _session_timeout_seconds(self, value):
+        """A length of time that the extension has taken."""
         try:
-            return max(0.0, float(value))
+            return float(value)
         except ValueError:
             self.env.cr.execute("SELECT extract(epoch FROM %s::pg_catalog.interval)", (value,))
-            return max(0.0, float(self.env.cr.fetchone()[0]))
+            return float(self.env.cr.fetchone()[0])
 
     # ---- Writing ----
 
@@ -104,11 +110,27 @@ class IrConfigParameter(models.Model):
         if not is_ours(key) or value is None or value is False:
             return
         value = str(value)
+        if key == DELAY and not self.env.registry._init_modules.isdisjoint(COMMUNITY):
+            self._session_timeout_refuse_for_community(value)
         try:
             with self.env.cr.savepoint():
                 self.env.cr.execute("SELECT session_timeout.set_param(%s, %s)", (key, value), log_exceptions=False)
         except psycopg2.errors.InvalidParameterValue as error:
             raise ValidationError(self._session_timeout_refusal(key, value, error)) from error
+
+    @api.model
+    def _session_timeout_refuse_for_community(self, value):
+        """A community module takes the delay with int(), on each request: what that refuses, would lock everybody out."""
+        try:
+            int(value)
+        except ValueError as error:
+            raise ValidationError(
+                self.env._(
+                    "“%(value)s” is not a whole number of seconds, such as 900, which a community module that is installed "
+                    "expects here. Once that module is uninstalled, a unit can be given too.",
+                    value=value,
+                )
+            ) from error
 
     @api.model
     def _session_timeout_refusal(self, key, value, error):

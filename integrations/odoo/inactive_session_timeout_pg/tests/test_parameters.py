@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 from odoo.exceptions import AccessError, ValidationError
 from odoo.tests import tagged
 
@@ -84,6 +86,17 @@ class TestParameters(SessionTimeoutCase):
         self.parameters.set_param(DELAY, "600")
         self.env["res.config.settings"].create({"session_timeout_delay": False}).execute()
         self.assertEqual(self.extension_value(DELAY), "7200")
+
+    def test_beside_a_community_module_a_delay_is_whole_seconds(self):
+        # It takes the delay with int(), on each request.
+        with patch.object(self.env.registry, "_init_modules", {*self.env.registry._init_modules, "auth_session_timeout"}):
+            for value in ("15 minutes", "90.5"):
+                with self.assertRaisesRegex(ValidationError, f"“{value}” is not a whole number of seconds"):
+                    self.parameters.set_param(DELAY, value)
+            self.assertEqual(self.extension_value(DELAY), "7200")
+            self.parameters.set_param(WARNING, "2 minutes")
+            self.parameters.set_param(DELAY, "900")
+        self.assertEqual(self.extension_value(DELAY), "900")
 
     def test_settings_refuse_a_delay_that_is_no_time_in_plain_words(self):
         settings = self.env["res.config.settings"].create({"session_timeout_delay": "abc"})
