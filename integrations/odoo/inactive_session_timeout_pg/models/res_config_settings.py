@@ -16,12 +16,14 @@ class ResConfigSettings(models.TransientModel):
         self.session_timeout_preloaded = self.env["session.timeout.login"]._is_preloaded()
 
     def set_values(self):
-        # A form that was open while the parameter was deleted, or emptied by the user: the default.
+        # A form that was open while the parameter was deleted, or emptied by the user: the default. One that was empty
+        # before stays so, as an empty list of URLs may.
+        parameters = self.env["ir.config_parameter"].sudo()
         for name, key in (
             ("session_timeout_delay", DELAY),
             ("session_timeout_warning", WARNING),
             ("session_timeout_ignored_url", IGNORED_URL),
         ):
-            if not (self[name] or "").strip():
+            if not (self[name] or "").strip() and parameters.get_param(key):
                 self[name] = DEFAULTS[key]
         return super().set_values()

@@ -87,6 +87,12 @@ class TestParameters(SessionTimeoutCase):
         self.env["res.config.settings"].create({"session_timeout_delay": False}).execute()
         self.assertEqual(self.extension_value(DELAY), "7200")
 
+    def test_settings_leave_an_empty_list_of_ignored_urls_empty(self):
+        self.parameters.set_param(IGNORED_URL, "")
+        self.env["res.config.settings"].create({"session_timeout_delay": "600"}).execute()
+        self.assertEqual(self.extension_value(IGNORED_URL), "")
+        self.assertEqual(self.extension_value(DELAY), "600")
+
     def test_beside_a_community_module_a_delay_is_whole_seconds(self):
         # It takes the delay with int(), on each request.
         with patch.object(self.env.registry, "_init_modules", {*self.env.registry._init_modules, "auth_session_timeout"}):
