@@ -101,6 +101,16 @@ class Replica(LiveCase):
         self.assertTrue(anna.is_logged_in())
         self.assertGreater(self.database.last_activity(anna.identifier), before)
 
+    def test_an_ignored_request_does_not_take_the_turn_of_one_that_counts(self):
+        self.database.set_param("ignored_url", "/web/session/check")
+        ignored = "SELECT session_timeout.get_param('inactive_session_time_out_ignored_url')"
+        eventually(lambda: self.standby.query(ignored, database=self.database.name) == [("/web/session/check",)])
+        anna = Browser(self.odoo, "anna")
+        self.assertTrue(anna.is_logged_in())
+        before = self.database.last_activity(anna.identifier)
+        self.assertIn("result", anna.call("/web/session/modules"))
+        self.assertGreater(self.database.last_activity(anna.identifier), before)
+
     def test_a_session_is_known_before_the_replica_has_heard_of_it(self):
         self.standby.query("SELECT pg_wal_replay_pause()", database="postgres", user="postgres")
         self.addCleanup(self.standby.query, "SELECT pg_wal_replay_resume()", database="postgres", user="postgres")

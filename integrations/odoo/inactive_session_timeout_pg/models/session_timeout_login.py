@@ -190,12 +190,12 @@ class SessionTimeoutLogin(models.Model):
             return True
         with self._own_cursor() as cr:
             cr.execute(
-                "SELECT valid, extract(epoch FROM expires_in) FROM session_timeout.session_verdict(%s, %s)",
+                "SELECT valid, status, extract(epoch FROM expires_in) FROM session_timeout.session_verdict(%s, %s)",
                 (identifier, path),
             )
-            valid, expires_in = cr.fetchone()
-        if not valid:
-            return False
+            valid, status, expires_in = cr.fetchone()
+        if status != "active":
+            return valid  # an ignored URL has passed on nothing
         # Activity is exact to a hundredth of the delay, and to a minute.
         pause = 60 if expires_in is None else max(0, min(60, float(expires_in) / 100))
         if len(passed_on) > 10000:
