@@ -1,17 +1,21 @@
 from odoo import models
 
+COMPARED = {"active", "login"}
+
 
 class ResUsers(models.Model):
     _inherit = "res.users"
 
     def write(self, vals):
-        # What makes Odoo's own session token void: a new password, login or second factor, and archiving.
+        # What makes Odoo's own session token void: a new password, login or second factor, and archiving. The same login
+        # may be written time and again, by an import or a directory; the others are not to be compared.
         ending = self._get_session_token_fields() & vals.keys()
-        if vals.get("active"):
-            ending -= {"active"}
-        logins = self.sudo().mapped("login") if ending else []
+        changed = self.sudo().filtered(
+            lambda user: any(name not in COMPARED or user[name] != vals[name] for name in ending)
+        )
+        logins = changed.mapped("login")
         res = super().write(vals)
-        self._end_sessions(logins)
+        changed._end_sessions(logins)
         return res
 
     def unlink(self):

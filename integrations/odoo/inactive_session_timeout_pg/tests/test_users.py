@@ -35,6 +35,11 @@ class TestUsers(SessionTimeoutCase):
         self.anna.write({"name": "Anna", "active": True})
         self.assertTrue(self.is_open(self.annas))
 
+    def test_a_login_that_is_written_as_it_was_ends_nothing(self):
+        (self.anna + self.bert).write({"active": True})
+        self.anna.write({"login": "anna"})
+        self.assertTrue(self.is_open(self.annas))
+
     def test_rolled_back_a_new_password_ends_nothing(self):
         with self.env.cr.savepoint() as savepoint:
             self.anna.password = "anna-anna-2"
