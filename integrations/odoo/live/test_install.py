@@ -1,6 +1,8 @@
 """Installing and uninstalling: on a server with the library, without it, and without preload; after a community module."""
 
+import json
 import shutil
+import time
 import unittest
 
 from harness import ADDON, BINDIR, DIRECTORY, MAIN, USERS, Browser, Cluster, Odoo, installed
@@ -220,6 +222,22 @@ class Install(unittest.TestCase):
         with self.subTest("expiry is final there too"):
             self.assertEqual(database.events(anna.identifier), ["idle_expired"])
             self.assertEqual(anna.files(), [])
+        with self.subTest("a logout whose check has written the session's row closes it at once"):
+            bert = Browser(odoo, "bert")
+            database.idle(100, "bert")
+            started = time.monotonic()
+            self.assertNotIn("error", bert.call("/web/session/destroy"))
+            self.assertLess(time.monotonic() - started, 2)
+            self.assertEqual(database.status(bert.identifier), "unknown")
+        with self.subTest("so does one of a request that is refused"):
+            bert = Browser(odoo, "bert")
+            content = bert.content()
+            bert.file().write_text(json.dumps({**content, "session_token": "void"}))
+            database.idle(100, "bert")
+            started = time.monotonic()
+            self.assertEqual(bert.call("/web/session/check")["error"]["code"], 100)
+            self.assertLess(time.monotonic() - started, 2)
+            self.assertEqual(database.status(bert.identifier), "unknown")
         with self.subTest("the scheduled action purges"):
             bert = Browser(odoo, "bert")
             database.idle(7300, "bert")

@@ -6,6 +6,6 @@ class ResDevice(models.Model):
 
     def _revoke(self):
         identifiers = set(self.mapped("session_identifier"))
-        res = super()._revoke()  # first: where the present session is among them it logs out, in a transaction of its own
+        res = super()._revoke()
         self.env["session.timeout.login"]._close(identifiers)
         return res

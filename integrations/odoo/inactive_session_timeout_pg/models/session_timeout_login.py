@@ -229,13 +229,20 @@ class SessionTimeoutLogin(models.Model):
 
     @api.model
     def _logged_out(self, identifier):
-        """A logout, which stands whatever becomes of the request."""
-        try:
-            with self._own_cursor() as cr:
-                cr.execute("SELECT session_timeout.close_session(%s)", (identifier,))
-        except psycopg2.errors.LockNotAvailable:
-            # Its file is gone, so nobody can use it: it will expire.
-            _logger.warning("A session that is being changed was logged out: left to expire")
+        """A logout, which stands whatever becomes of the request: done after it, as its check may hold the row's lock."""
+        registry = self.env.registry
+
+        def close():
+            try:
+                with registry.cursor() as cr:
+                    cr.execute(LOCK_TIMEOUT)
+                    cr.execute("SELECT session_timeout.close_session(%s)", (identifier,))
+            except psycopg2.errors.LockNotAvailable:
+                # Its file is gone, so nobody can use it: it will expire.
+                _logger.warning("A session that is being changed was logged out: left to expire")
+
+        self.env.cr.postcommit.add(close)
+        self.env.cr.postrollback.add(close)
 
     @api.model
     def _close(self, identifiers):
