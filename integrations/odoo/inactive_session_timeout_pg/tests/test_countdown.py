@@ -148,6 +148,12 @@ class TestCountdown(CountdownCase):
             tab.wait_for(DIALOG)
         self.assertLess(self.seconds_left(), 201)
 
+    def test_list_of_sessions_shows_no_end_where_there_is_none(self):
+        self.set_limits(delay=0, warning=300)
+        tab = self.log_in("/odoo/sessions")
+        tab.wait_for(".o_data_row [name=idle_for]")
+        self.assertIsNone(tab.evaluate("document.querySelector('.o_data_row [name=expires_in]')?.innerText || null"))
+
     def test_log_out_now(self):
         tab = self.log_in()
         self.leave_idle(200)
