@@ -295,11 +295,20 @@ class SessionTimeoutLogin(models.Model):
         self.env.cr.execute(FOLLOW)
         # One data directory serves all databases: that these sessions are over says nothing about the original's.
         self.env.cr.execute("DELETE FROM session_timeout_login WHERE database <> pg_catalog.current_database()")
-        ended = self._ended(TIDY_BATCH)
         # Files may have been written once more by a request that was under way then.
         kept_for = timedelta(seconds=get_session_max_inactivity(self.env))
-        old = self.search([("ended_at", "<", fields.Datetime.now() - kept_for)], limit=TIDY_BATCH)
-        identifiers = (ended + old).mapped("identifier")
+        over = self._ended() + self.search([("ended_at", "<", fields.Datetime.now() - kept_for)])
+        progress = self.env["ir.cron"]._commit_progress
+        progress(remaining=len(over))
+        for at in range(0, len(over), TIDY_BATCH):
+            batch = over[at : at + TIDY_BATCH]
+            batch.exists()._tidy()
+            if not progress(len(batch)):
+                break
+
+    def _tidy(self):
+        old = self.filtered("ended_at")
+        identifiers = self.mapped("identifier")
         root.session_store.delete_from_identifiers(identifiers)
         gone = root.session_store.get_missing_session_identifiers(old.mapped("identifier"))
         self.env["res.device.log"].sudo().search(
@@ -307,11 +316,11 @@ class SessionTimeoutLogin(models.Model):
         ).write({"revoked": True})
         forgotten = old.filtered(lambda login: login.identifier in gone)
         # Those with a file that does not go are tried again after the same time.
-        (ended + old - forgotten).write({"ended_at": fields.Datetime.now()})
+        (self - forgotten).write({"ended_at": fields.Datetime.now()})
         forgotten.unlink()
 
     @api.model
-    def _ended(self, limit=None):
+    def _ended(self):
         """The records of sessions whose end has not been looked after yet."""
         self.env.cr.execute(
             """
@@ -319,9 +328,8 @@ class SessionTimeoutLogin(models.Model):
             WHERE l.database = pg_catalog.current_database() AND l.ended_at IS NULL AND NOT EXISTS (
                 SELECT FROM session_timeout.session AS s
                 WHERE s.digest = session_timeout.session_digest(l.identifier))
-            ORDER BY l.id LIMIT %s
-            """,
-            (limit,),
+            ORDER BY l.id
+            """
         )
         return self.browse(row[0] for row in self.env.cr.fetchall())
 

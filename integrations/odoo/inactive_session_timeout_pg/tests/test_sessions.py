@@ -1,6 +1,9 @@
+from unittest.mock import patch
+
 from odoo.exceptions import AccessError
 from odoo.tests import tagged
 
+from ..models import session_timeout_login
 from .common import SessionTimeoutCase, new_test_user
 
 
@@ -91,11 +94,24 @@ class TestSessions(SessionTimeoutCase):
         with self.assertRaises(AccessError):
             self.env["session.timeout.login"].with_user(self.env.ref("base.user_admin")).search([])
 
+    def tidy(self):
+        with self.enter_registry_test_mode():
+            self.env.ref("inactive_session_timeout_pg.ir_cron_tidy").method_direct_trigger()
+
     def test_an_ended_session_leaves_its_record_for_a_while(self):
         self.env.cr.execute("SELECT session_timeout.close_session(%s)", (self.berts.identifier,))
-        self.env["session.timeout.login"]._cron_tidy()
+        self.tidy()
         self.assertTrue(self.berts.ended_at)
         self.assertFalse(self.annas[0].ended_at)
         self.berts.sudo().ended_at = "2026-01-01"
-        self.env["session.timeout.login"]._cron_tidy()
+        self.tidy()
         self.assertFalse(self.berts.exists())
+
+    def test_any_number_of_ended_sessions_is_tidied_away_at_once(self):
+        ended = self.annas + self.berts
+        self.env.cr.execute(
+            "SELECT session_timeout.close_session(i) FROM unnest(%s) AS i", (ended.mapped("identifier"),)
+        )
+        with patch.object(session_timeout_login, "TIDY_BATCH", 2):
+            self.tidy()
+        self.assertTrue(all(ended.mapped("ended_at")))
