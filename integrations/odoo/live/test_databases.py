@@ -42,6 +42,13 @@ class Databases(LiveCase):
         anna.http.headers["X-Odoo-Database"] = self.database.name  # as the web client does
         self.assertFalse(anna.outlook()["valid"])
 
+    def test_the_web_client_is_told_of_a_session_in_another_database(self):
+        anna = self.logged_in()
+        answer = anna.http.post(
+            f"{self.odoo.url}/{ADDON}/outlook", json={}, headers={"X-Odoo-Database": "live_second"}, timeout=60
+        )
+        self.assertEqual((answer.status_code, "x-odoo-database" in answer.text), (403, True))  # what it looks for
+
     def test_the_login_page_of_a_database_outlasts_the_ended_session(self):
         anna = self.logged_in()
         admin = Browser(self.odoo)

@@ -231,6 +231,20 @@ test("what it asks names the database, as a session whose file is gone has none"
     expect(server.database).toBe(session.db);
 });
 
+test("a login to another database in this browser loads that one's page", async () => {
+    patchWithCleanup(browser.location, { reload: () => expect.step("reload") });
+    await loadPage();
+    onRpc(OUTLOOK_ROUTE, () => {
+        const text = "Cannot use both the session_id cookie and the x-odoo-database header.";
+        return new Response(text, { status: 403 });
+    });
+    await pass(DELAY - WARNING);
+    expect.verifySteps(["reload"]);
+    await pass(60);
+    expect.verifySteps([]);
+    expect(atLogin()).toBe(false);
+});
+
 test("Escape is a sign of life too", async () => {
     await beWarned();
     await press("Escape");

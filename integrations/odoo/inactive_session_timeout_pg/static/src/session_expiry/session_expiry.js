@@ -222,7 +222,9 @@ export class SessionExpiry {
         const askedAt = Date.now();
         this.tell({ type: "asking" });
         // The file of a session that has ended may be gone, which alone says whose database it is where there are several.
-        const request = rpc(route, {}, { silent: true, headers: { "X-Odoo-Database": session.db } });
+        const headers = { "X-Odoo-Database": session.db };
+        const xhr = new browser.XMLHttpRequest();
+        const request = rpc(route, {}, { silent: true, headers, xhr });
         let lateTimer;
         const late = new Promise((_, reject) => {
             lateTimer = browser.setTimeout(() => {
@@ -238,10 +240,20 @@ export class SessionExpiry {
             }
             this.learn(outlook, askedAt, { stayed, ours: true });
         } catch (error) {
-            this.onFailure(error, askedAt);
+            if (xhr.status === 403 && xhr.response.includes("x-odoo-database")) {
+                this.onOtherDatabase();
+            } else {
+                this.onFailure(error, askedAt);
+            }
         } finally {
             browser.clearTimeout(lateTimer);
         }
+    }
+
+    /** Somebody has logged in to another database in this browser: its session is no longer this page's. */
+    onOtherDatabase() {
+        this.state.over = true; // nothing holds the page
+        browser.location.reload();
     }
 
     /** The server has not told anything: nothing is known, and nobody is logged out for that. */
