@@ -52,10 +52,8 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
     }
     let mut started: Vec<Started> = Vec::new();
     let mut next_look = i64::MIN;
-    // By a clock that nobody sets. What a worker does may be what the server crashed of: it is not to crash again at once,
-    // so that there is time to do something about it.
-    let nap = Duration::from_secs(guc::naptime() as u64);
-    let resting = shared::has_crashed().then(|| Instant::now() + nap);
+    // By a clock that nobody sets.
+    let begun = Instant::now();
     loop {
         // SAFETY: plain reads of flags that the handlers set; proc_exit runs the exit callbacks. The postmaster starts a
         // launcher that ended with 1 again, unless it is itself about to end.
@@ -78,9 +76,13 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
         }
         let now = clock::now().micros();
         started.retain(is_running);
-        let next = match resting {
-            Some(until) if Instant::now() < until => next_look,
-            _ => start_what_is_due(shared, &mut started, now).min(next_look),
+        // What a worker does may be what the server crashed of: it is not to crash again at once, so that there is time to
+        // do something about it.
+        let resting = shared::has_crashed() && begun.elapsed() < Duration::from_secs(guc::naptime() as u64);
+        let next = if resting {
+            next_look
+        } else {
+            start_what_is_due(shared, &mut started, now).min(next_look)
         };
         let nap = (next.saturating_sub(now) / 1000).clamp(SHORTEST_NAP, guc::naptime() * 1000);
         // SAFETY: our own latch.

@@ -25,6 +25,8 @@ pub extern "C-unwind" fn ist_worker_main(argument: pg_sys::Datum) {
     unsafe {
         signal::pqsignal(signal::SIGTERM, Some(signal::die));
         pg_sys::BackgroundWorkerUnblockSignals();
+        // Before it connects: that is a transaction, too.
+        set_environment();
         pg_sys::BackgroundWorkerInitializeConnectionByOid(oid, Oid::INVALID, 0);
     }
     let Some(database) = database::enter(shared, oid) else {
@@ -35,7 +37,6 @@ pub extern "C-unwind" fn ist_worker_main(argument: pg_sys::Datum) {
         pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0_usize));
         database.worker.store(pg_sys::MyProcPid as u32, Release);
     }
-    set_environment();
     run(shared, database);
 }
 

@@ -164,6 +164,40 @@ fn a_terminated_worker_is_followed_by_another_that_does_what_it_had_not_done() {
     assert_no_process_broke(&server);
 }
 
+/// What a worker does may be what the server crashed of.
+#[test]
+fn after_a_crash_no_worker_comes_before_the_launcher_has_napped() {
+    let server = live().setting("session_timeout.naptime", "3600").start();
+    let database = server.database("crash");
+    let mut client = database.connect();
+    let victim: i32 = client.value("SELECT pg_backend_pid()", &[]);
+    eventually("a first pass has ended", SOON, || has_made_a_pass(&mut client));
+    assert!(signal(victim, "KILL"));
+    let mut client = connect_again(&database.config());
+    eventually("the launcher is back", SOON, || {
+        processes(&mut client, "session_timeout launcher").len() == 1
+    });
+    // Something that cannot wait.
+    client.open("marked");
+    client.has_been_idle("marked", "3 hours");
+    assert!(!client.check("marked"));
+    thread::sleep(Duration::from_secs(2));
+    assert!(!has_made_a_pass(&mut client));
+    // Whoever has mended it need not wait for so long.
+    server.execute("ALTER SYSTEM SET session_timeout.naptime = 1");
+    server.execute("SELECT pg_reload_conf()");
+    eventually("the session is ended", SOON, || client.stored("marked").is_none());
+}
+
+/// Whether a worker's pass over this database has ended since the server started, or started again after a crash.
+fn has_made_a_pass(client: &mut Client) -> bool {
+    client.value(
+        "SELECT EXISTS (SELECT FROM session_timeout.stat_worker \
+         WHERE datname = current_database() AND last_pass IS NOT NULL)",
+        &[],
+    )
+}
+
 #[test]
 fn a_terminated_launcher_comes_back_and_nothing_is_lost() {
     let server = preloaded().start();
@@ -195,8 +229,6 @@ fn a_terminated_launcher_comes_back_and_nothing_is_lost() {
     assert_no_process_broke(&server);
 }
 
-/// What makes the bound hold: no row falls behind by more than a flush interval, however busy its session is, and though
-/// no purge comes by.
 /// A request in the transaction that opened its session is activity like any other: it is written down too.
 #[test]
 fn a_touch_that_followed_at_commit_is_written_down() {
