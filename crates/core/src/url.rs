@@ -7,6 +7,7 @@
 //! one matches nothing, so that its request counts and is checked.
 
 use std::ascii;
+use std::borrow::Cow;
 
 use memchr::memmem::Finder;
 
@@ -24,7 +25,8 @@ impl IgnoredUrls {
     ///
     /// Entries are trimmed of ASCII white space and empty ones skipped, so an empty text is an empty list. An entry
     /// matches a path exactly, byte for byte; each `*` in it stands for any run of bytes, also an empty one and also
-    /// across `/`.
+    /// across `/`. An entry with a `*` must match the path without its path parameters (`;x` to the end of a segment),
+    /// too: many servers cut these off before they route, so that `*.ico` is not to match `/web;.ico`.
     ///
     /// # Errors
     ///
@@ -47,7 +49,10 @@ impl IgnoredUrls {
         // An empty list is common where the feature is off: it need not look at the url. Where no pattern matches, which is
         // most often, neither need anybody look whether the path is plain.
         !self.patterns.is_empty()
-            && path_of(address_of(url)).is_some_and(|path| self.patterns.iter().any(|pattern| pattern.matches(path)))
+            && path_of(address_of(url)).is_some_and(|path| {
+                let mut patterns = self.patterns.iter().filter(|pattern| pattern.matches(path));
+                patterns.any(|pattern| pattern.is_exact() || pattern.matches(&without_parameters(path)))
+            })
             && plain_path(url).is_some()
     }
 }
@@ -87,6 +92,10 @@ impl Pattern {
         })
     }
 
+    fn is_exact(&self) -> bool {
+        matches!(self, Self::Exact(_))
+    }
+
     /// Taking the leftmost place for each piece leaves the most room for those after it, so nothing is ever tried twice.
     fn matches(&self, path: &[u8]) -> bool {
         match self {
@@ -119,7 +128,8 @@ impl Pattern {
 /// Not in plain form, and hence `None`, is a url that has
 /// - a backslash or a control byte (0x00 to 0x1f, 0x7f) anywhere before the query or fragment, or
 /// - in its path: `//`; a segment `.` or `..`, also with path parameters (`..;x`); one of path parameters alone (`;x`); an
-///   encoded slash, backslash, dot, percent or control byte; or a `%` without two hexadecimal digits after it.
+///   encoded slash, backslash, dot, percent, semicolon, question mark, number sign or control byte; an encoded 0xc0 or 0xc1,
+///   which is no UTF-8 and which some decode to such a character; or a `%` without two hexadecimal digits after it.
 #[must_use]
 pub fn plain_path(url: &[u8]) -> Option<&[u8]> {
     let address = address_of(url);
@@ -161,10 +171,8 @@ fn has_plain_escapes(path: &[u8]) -> bool {
         let digit = |offset: usize| path.get(at + offset).and_then(|&byte| char::from(byte).to_digit(16));
         match (digit(1), digit(2)) {
             (Some(high), Some(low)) => {
-                !matches!(
-                    high << 4 | low,
-                    0x00..=0x1f | 0x7f | 0x2f /* / */ | 0x5c /* \ */ | 0x2e /* . */ | 0x25 /* % */
-                )
+                let byte = (high << 4 | low) as u8;
+                !(byte.is_ascii_control() || b"/\\.%;?#\xc0\xc1".contains(&byte))
             }
             _ => false,
         }
@@ -172,26 +180,30 @@ fn has_plain_escapes(path: &[u8]) -> bool {
 }
 
 /// Whether no segment but the last is empty (so that there is no `//`), and none is `.` or `..`, its path parameters apart.
-///
-/// An encoded `;` ends a name as a plain one does: some servers decode first and cut parameters off afterwards.
 fn has_plain_segments(path: &[u8]) -> bool {
     let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let is_last = segments.peek().is_none();
-        let name_end = segment.iter().enumerate().position(|(at, &byte)| {
-            byte == b';'
-                || (byte == b'%'
-                    && segment[at + 1..]
-                        .get(..2)
-                        .is_some_and(|hex| hex.eq_ignore_ascii_case(b"3b")))
-        });
-        match &segment[..name_end.unwrap_or(segment.len())] {
+        match &segment[..memchr::memchr(b';', segment).unwrap_or(segment.len())] {
             b"." | b".." => return false,
-            b"" if !is_last || name_end.is_some() => return false,
+            b"" if !is_last || !segment.is_empty() => return false,
             _ => {}
         }
     }
     true
+}
+
+/// A path without the path parameters of its segments.
+fn without_parameters(path: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b';', path).is_none() {
+        return path.into();
+    }
+    let mut is_name = true;
+    let is_kept = |&byte: &u8| {
+        is_name = byte == b'/' || is_name && byte != b';';
+        is_name
+    };
+    path.iter().copied().filter(is_kept).collect()
 }
 
 /// An entry of the list of ignored URLs that begins with neither `/` nor `*`.
@@ -201,26 +213,6 @@ fn has_plain_segments(path: &[u8]) -> bool {
 #[error("entry \"{entry}\" begins with neither / nor *")]
 pub struct UrlError {
     entry: String,
-}
-
-impl UrlError {
-    /// The entry, escaped to ASCII and shortened to at most 60 characters.
-    #[must_use]
-    pub fn entry(&self) -> &str {
-        &self.entry
-    }
-
-    /// What was wrong, as one line; the same as the display.
-    #[must_use]
-    pub fn message(&self) -> String {
-        self.to_string()
-    }
-
-    /// What is allowed, with an example.
-    #[must_use]
-    pub const fn hint(&self) -> &'static str {
-        LIST_HINT
-    }
 }
 
 /// What a list of ignored URLs may be.

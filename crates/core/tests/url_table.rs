@@ -112,6 +112,11 @@ const NOT_PLAIN: &[Case] = &[
     (b"*", b"/a/..;x/b", false, "with a path parameter"),
     (b"*", b"/a/.;/b", false, "with an empty one"),
     (b"*", b"/a/..%3Bx/b", false, "with an encoded one"),
+    (b"*", b"/a%3bx", false, "an encoded semicolon, wherever it is"),
+    (b"*", b"/a%3Fx", false, "an encoded question mark, at which some cut"),
+    (b"*", b"/a%23x", false, "an encoded number sign"),
+    (b"*", b"/a/%c0%ae%c0%ae/b", false, "dots as UTF-8 must not write them"),
+    (b"*", b"/a%C1%9Cb", false, "a backslash, likewise"),
     (b"*", b"/a/;x/b", false, "a parameter alone reads as two slashes"),
     (b"*", b"/a/;x", false, "also at the end"),
     (b"*", b"/a//b", false, "two slashes"),
@@ -144,6 +149,19 @@ const NOT_PLAIN: &[Case] = &[
     (b"*", b"/a%4?1", false, "an escape does not reach into the query"),
 ];
 
+/// Many servers cut these off before they route.
+#[rustfmt::skip]
+const PATH_PARAMETERS: &[Case] = &[
+    (b"*.ico", b"/web;.ico", false, "what a star stands for may be the parameter of another path"),
+    (b"*.ico", b"/web;a=1/x;.ico", false, "in any segment"),
+    (b"*poll*", b"/web;x=poll/orders", false, "in the middle"),
+    (b"*.ico", b"/a.ico;v=1", false, "an entry says how a path ends"),
+    (b"*/poll/*", b"/a;x=1/poll/b;y=2", true, "the path is ignored with them and without"),
+    (b"/poll*", b"/poll;jsessionid=1", true, "likewise"),
+    (b"/poll", b"/poll;jsessionid=1", false, "without a star the whole path counts"),
+    (b"/poll;v=1", b"/poll;v=1", true, "also where the entry has the parameter"),
+];
+
 #[rustfmt::skip]
 const STILL_PLAIN: &[Case] = &[
     (b"*", b"/...", true, "three dots are a name"),
@@ -151,7 +169,6 @@ const STILL_PLAIN: &[Case] = &[
     (b"*", b"/a..", true, "or end one"),
     (b"*", b"/a.b/.well-known", true, "one dot, too"),
     (b"*", b"/a;..", true, "dots in a path parameter"),
-    (b"*", b"/a%3b", true, "an encoded semicolon behind a name"),
     (b"*", b"/a/", true, "a trailing slash"),
     (b"*", b"/a%20b", true, "an encoded space is the first that is no control byte"),
     (b"*", b"/a%7E", true, "one below DEL"),
@@ -200,6 +217,11 @@ fn a_path_that_only_looks_odd_is_still_compared() {
 }
 
 #[test]
+fn a_star_matches_no_path_by_its_path_parameters() {
+    check(PATH_PARAMETERS);
+}
+
+#[test]
 fn the_default_list_matches_its_paths_and_nothing_below_them() {
     let ignored = IgnoredUrls::parse(defaults()).expect("the default parses");
     for path in [
@@ -243,17 +265,19 @@ fn an_entry_that_begins_with_neither_slash_nor_star_is_refused() {
         (b"/a,\xe9\x01", r"\xe9\x01"),
     ] {
         let error = IgnoredUrls::parse(list).expect_err("an entry is refused");
-        assert_eq!(error.entry(), entry);
         assert_eq!(
-            error.message(),
+            error.to_string(),
             format!("entry \"{entry}\" begins with neither / nor *")
         );
-        assert!(error.hint().contains("/longpolling/*"), "the hint has an example");
     }
 }
 
 #[test]
 fn a_long_refused_entry_is_shortened() {
     let error = IgnoredUrls::parse(&[b'x'; 1000]).expect_err("refused");
-    assert_eq!(error.entry(), "x".repeat(57) + "...");
+    assert!(
+        error
+            .to_string()
+            .contains(&("\"".to_owned() + &"x".repeat(57) + "...\""))
+    );
 }

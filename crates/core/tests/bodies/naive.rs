@@ -26,6 +26,15 @@ pub fn matches(pattern: &[u8], path: &[u8]) -> bool {
     reached[path.len()]
 }
 
+/// Whether an entry exempts a path in plain form: by a `*`, only if also without the parameters of the path.
+pub fn is_listed(entry: &[u8], path: &[u8]) -> bool {
+    let segments = path.split(|&byte| byte == b'/');
+    let names: Vec<&[u8]> = segments
+        .map(|segment| segment.split(|&byte| byte == b';').next().unwrap_or_default())
+        .collect();
+    matches(entry, path) && (!entry.contains(&b'*') || matches(entry, &names.join(&b'/')))
+}
+
 /// Whether a path is in plain form.
 pub fn is_plain(path: &[u8]) -> bool {
     let lower = path.to_ascii_lowercase();
@@ -45,7 +54,20 @@ pub fn is_plain(path: &[u8]) -> bool {
         && !path
             .iter()
             .any(|byte| byte.is_ascii_control() || b"\\?#".contains(byte))
-        && ![b"//".as_slice(), b"%2f", b"%5c", b"%2e", b"%25"].into_iter().any(has)
+        && ![
+            b"//".as_slice(),
+            b"%2f",
+            b"%5c",
+            b"%2e",
+            b"%25",
+            b"%3b",
+            b"%3f",
+            b"%23",
+            b"%c0",
+            b"%c1",
+        ]
+        .into_iter()
+        .any(has)
         && escapes
             .into_iter()
             .all(|byte| byte.is_some_and(|byte| !byte.is_ascii_control()))
