@@ -69,6 +69,8 @@ build_source() {
     tar -xf "$directory"/postgresql-17_*.orig.tar.bz2 -C "$directory/source" --strip-components 1
     (
         cd "$directory/source"
+        # PostgreSQL's makefiles generate headers only where no other make has called them.
+        unset MAKELEVEL MAKEFLAGS MFLAGS
         ./configure --quiet --prefix="$place/usr/local" "${configure[@]}"
         make -s -j "$(nproc)"
         make -s -j "$(nproc)" -C contrib/pg_stat_statements
