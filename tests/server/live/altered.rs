@@ -94,7 +94,7 @@ fn every_session_of_a_user_is_closed_whatever_other_indexes_there_are() {
         "(user_name) WHERE last_activity IS NOT NULL AND user_name <> 'alice'",
         "USING brin (user_name)",
         "USING hash (user_name)",
-        "(user_name COLLATE \"und-x-icu\")",
+        "(user_name COLLATE \"default\")",
         "(user_name text_pattern_ops)",
         "(user_name DESC, opened_at)",
     ] {
