@@ -22,11 +22,15 @@ use crate::shared::database::{self, Database, Presence, is_ahead};
 use crate::shared::{self, Shared};
 use crate::{clock, guc};
 
-/// The shortest and the longest nap, in milliseconds.
+/// The shortest nap, in milliseconds.
 const SHORTEST_NAP: i64 = 100;
 
 /// The longest wait after failures, in microseconds.
 const LONGEST_BACKOFF: i64 = 300_000_000;
+
+/// How long a worker may take to connect to its database. Whoever copies or moves one keeps everybody from connecting to it,
+/// and a worker that waited for the end of that would keep its place from those of other databases.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
 /// A worker that was started, until it is known to have ended.
 struct Started {
@@ -34,6 +38,10 @@ struct Started {
     /// How many workers had ended there before.
     ended_before: u32,
     handle: *mut pg_sys::BackgroundWorkerHandle,
+    /// When, by a clock that nobody sets.
+    at: Instant,
+    /// It was told to give up waiting for its database.
+    is_given_up: bool,
 }
 
 /// The launcher's main function, by the name that its registration says.
@@ -50,6 +58,7 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
         pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0_usize));
         shared.control.set_launcher(pg_sys::MyLatch);
     }
+    forget_vanished(shared);
     let mut started: Vec<Started> = Vec::new();
     let mut next_look = i64::MIN;
     // By a clock that nobody sets.
@@ -75,7 +84,7 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
             next_look = looked.saturating_add(naptime);
         }
         let now = clock::now().micros();
-        started.retain(is_running);
+        started.retain_mut(is_running);
         // What a worker does may be what the server crashed of: it is not to crash again at once, so that there is time to
         // do something about it.
         let resting = shared::has_crashed() && begun.elapsed() < Duration::from_secs(guc::naptime() as u64);
@@ -84,7 +93,10 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
         } else {
             start_what_is_due(shared, &mut started, now).min(next_look)
         };
-        let nap = (next.saturating_sub(now) / 1000).clamp(SHORTEST_NAP, guc::naptime() * 1000);
+        let mut nap = (next.saturating_sub(now) / 1000).clamp(SHORTEST_NAP, guc::naptime() * 1000);
+        if started.iter().any(|one| !one.is_given_up) {
+            nap = nap.min(LONGEST_CONNECT.as_millis() as i64);
+        }
         // SAFETY: our own latch.
         unsafe {
             pg_sys::WaitLatch(
@@ -101,6 +113,19 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
 unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
     if let Some(shared) = shared::get() {
         shared.control.set_launcher(std::ptr::null_mut());
+    }
+}
+
+/// Forgets sessions of databases that vanished before anybody here knew them: from the time as a standby, or from before the
+/// last shutdown.
+fn forget_vanished(shared: &'static Shared) {
+    let mut known: Vec<u32> = connectable_databases().iter().map(|(oid, _)| (*oid).into()).collect();
+    while let Some(other) = shared.registry.database_other_than(&known) {
+        // It may be newer than that look.
+        if !connectable_databases().iter().any(|(oid, _)| u32::from(*oid) == other) {
+            shared.registry.forget(other, None);
+        }
+        known.push(other);
     }
 }
 
@@ -184,6 +209,8 @@ fn start_what_is_due(shared: &'static Shared, started: &mut Vec<Started>, now: i
                 database: database.oid(),
                 ended_before,
                 handle,
+                at: Instant::now(),
+                is_given_up: false,
             }),
             None => {
                 if shared.control.workers_refused.fetch_add(1, Relaxed) == 0 {
@@ -249,25 +276,35 @@ fn start_worker(oid: Oid) -> Option<*mut pg_sys::BackgroundWorkerHandle> {
     }
 }
 
-/// Whether a worker has not ended yet; frees its handle when it has.
-fn is_running(started: &Started) -> bool {
+/// Whether a worker has not ended yet; frees its handle when it has. One that has not got to its database for too long is
+/// told to end.
+fn is_running(started: &mut Started) -> bool {
+    let place = shared::get().and_then(|shared| shared.databases.iter().find(|one| one.oid() == started.database));
     let mut pid = 0;
     // SAFETY: a handle of ours, not freed yet.
-    unsafe {
-        let running = pg_sys::GetBackgroundWorkerPid(started.handle, &mut pid) != pg_sys::BgwHandleStatus::BGWH_STOPPED;
-        if !running {
-            pg_sys::pfree(started.handle.cast());
-            if let Some(shared) = shared::get()
-                && let Some(database) = shared.databases.iter().find(|one| one.oid() == started.database)
-            {
-                database.worker.store(0, Release);
-                // One that could not even connect has not said that it ended.
-                if database.ended.load(Acquire) == started.ended_before {
-                    database.failures.fetch_add(1, AcqRel);
-                    database.last_pass.store(clock::now().micros(), Release);
-                }
-            }
+    let status = unsafe { pg_sys::GetBackgroundWorkerPid(started.handle, &mut pid) };
+    if status != pg_sys::BgwHandleStatus::BGWH_STOPPED {
+        let has_connected = place.is_some_and(|database| database.worker.load(Acquire) != 0);
+        if !started.is_given_up && !has_connected && started.at.elapsed() >= LONGEST_CONNECT {
+            started.is_given_up = true;
+            // SAFETY: likewise.
+            unsafe { pg_sys::TerminateBackgroundWorker(started.handle) };
         }
-        running
+        return true;
     }
+    // SAFETY: likewise; it is used no more.
+    unsafe { pg_sys::pfree(started.handle.cast()) };
+    let Some(database) = place else { return false };
+    database.worker.store(0, Release);
+    // One that could not even connect has not said that it ended.
+    if database.ended.load(Acquire) == started.ended_before {
+        let now = clock::now().micros();
+        if started.is_given_up {
+            database.not_before.store(now.saturating_add(LATER), Release);
+        } else {
+            database.failures.fetch_add(1, AcqRel);
+        }
+        database.last_pass.store(now, Release);
+    }
+    false
 }

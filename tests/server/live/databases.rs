@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::{Client, NoTls};
-use session_timeout_tests::{Server, eventually, param, settles, stays};
+use session_timeout_tests::{Server, Shutdown, eventually, param, settles, stays};
 
 use super::cluster::{
     Book, Load, assert_kept, assert_no_process_broke, catch_worker, check_many, connect, open_many, size,
 };
-use super::support::preloaded;
+use super::support::{QUICK, database_of, open_expired, preloaded, wait_until_gone, worker_figure};
 use crate::in_flight::SOON;
 use crate::support::SessionCalls;
 
@@ -108,6 +108,56 @@ fn nothing_of_a_dropped_database_stays_in_memory() {
         );
         assert_eq!(shown, 0);
     }
+}
+
+/// It vanished unseen: the launcher does not look before the shutdown, and after it knows nothing of it.
+#[test]
+fn nothing_of_a_database_that_was_dropped_just_before_a_shutdown_comes_back() {
+    let server = preloaded().setting("session_timeout.naptime", "3600").start();
+    let observing = server.database("observing");
+    server.execute("CREATE DATABASE vanishing");
+    let mut client = connect(&server, "vanishing");
+    client.run("CREATE EXTENSION inactive_session_timeout");
+    open_many(&mut client, "sid", 10);
+    assert_eq!(check_many(&mut client, "sid", 10), 10);
+    drop(client);
+    server.execute("DROP DATABASE vanishing");
+    assert_eq!(entries(&mut observing.connect()), 10);
+    server.restart(Shutdown::Fast);
+    let mut observer = observing.connect();
+    eventually("its sessions are forgotten", SOON, || entries(&mut observer) == 0);
+}
+
+/// Whoever moves a database keeps everybody from connecting to it, the worker too.
+#[test]
+fn a_database_that_takes_no_connection_keeps_no_worker_from_the_others() {
+    let server = preloaded().setting("session_timeout.max_workers", "1").start();
+    let [moved, other] = ["moved", "other"].map(|hint| database_of(&server, hint, &QUICK));
+    let mut admin = server.connect();
+    let name = moved.name();
+    eventually("nobody is in it", SOON, || {
+        // It waits for the worker to leave, and then holds its lock.
+        admin.run("BEGIN");
+        let is_held = admin
+            .batch_execute(&format!("ALTER DATABASE {name} RENAME TO {name}_now"))
+            .is_ok();
+        if !is_held {
+            admin.run("ROLLBACK");
+        }
+        is_held
+    });
+    eventually("a worker waits for it", SOON, || {
+        let sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'object' AND NOT granted)";
+        server.connect().value::<bool>(sql, &[])
+    });
+    let mut client = other.connect();
+    open_expired(&mut client, "forgotten");
+    wait_until_gone(&mut client, "forgotten");
+    admin.run("ROLLBACK");
+    let mut client = moved.connect();
+    open_expired(&mut client, "forgotten");
+    wait_until_gone(&mut client, "forgotten");
+    assert_eq!(worker_figure(&mut client, "failures"), 0);
 }
 
 /// Looks at the workers as often as it can.

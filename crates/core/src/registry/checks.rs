@@ -99,7 +99,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                     if entry.version() == row.version && entry.word().activity() > row.session.last_activity {
                         return Loaded::Stale;
                     }
-                    self.table.remove(place, entry);
+                    self.table.give_up(place, entry);
                     None
                 }
                 entry => entry,

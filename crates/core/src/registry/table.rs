@@ -160,12 +160,17 @@ impl<'m> Table<'m> {
             .take(CANDIDATES)
             .min_by_key(|entry| entry.word().activity())?;
         hand.store(victim.index + 1, Relaxed);
-        if victim.is_unverified() || victim.has_been_flushed() {
-            // A row that somebody has read may be older than what it knew.
-            self.bump_generation(partition);
-        }
-        self.remove(self.place(&victim.key()), victim);
+        self.give_up(self.place(&victim.key()), victim);
         Some(())
+    }
+
+    /// Removes an entry whose row may be loaded again.
+    pub fn give_up(&self, place: Place, entry: Entry<'m>) {
+        if entry.is_unverified() || entry.has_been_flushed() {
+            // A row that somebody has read may be older than what it knew.
+            self.bump_generation(place.partition);
+        }
+        self.remove(place, entry);
     }
 
     /// The entries of a partition that are in use.
@@ -264,9 +269,11 @@ impl Entry<'_> {
         let of_row = Word::of(row.session.last_activity);
         if self.version() == row.version {
             // What the row is known to have only grows, too: it may have been written since it was read.
-            let flushed = self.slot.flushed.load(Relaxed);
+            let (flushed, has_been_flushed) = (self.slot.flushed.load(Relaxed), self.flags() & flags::FLUSHED);
             self.fill(row, Word::from_bits(self.word().bits().max(of_row.bits())));
             self.slot.flushed.fetch_max(flushed, Relaxed);
+            // Others may have read it before.
+            self.slot.flags.fetch_or(has_been_flushed, Relaxed);
         } else {
             self.fill(row, of_row);
         }
@@ -351,7 +358,7 @@ impl Entry<'_> {
         self.slot.flushed.fetch_max(activity.micros(), SeqCst);
     }
 
-    /// Whether the row has been written since it was read for this entry.
+    /// Whether the row has been written since the entry was made.
     pub fn has_been_flushed(&self) -> bool {
         self.flags() & flags::FLUSHED != 0
     }
@@ -399,8 +406,12 @@ impl Entry<'_> {
         self.slot.flags.fetch_or(flags::CLOSED, Relaxed);
     }
 
+    pub fn database(&self) -> u32 {
+        self.slot.database.load(Relaxed)
+    }
+
     pub fn belongs_to(&self, database: u32, table: Option<u32>) -> bool {
-        self.slot.database.load(Relaxed) == database && table.is_none_or(|table| self.slot.table.load(Relaxed) == table)
+        self.database() == database && table.is_none_or(|table| self.slot.table.load(Relaxed) == table)
     }
 
     pub fn is_wanted(&self, wanted: Wanted) -> bool {

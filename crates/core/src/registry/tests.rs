@@ -786,3 +786,33 @@ fn a_flush_of_other_sessions_turns_no_load_away() {
     assert!(!r.flushed(&key(1), 1, at(10)));
     assert_eq!(r.load(&key(2), ticket, &row(1, at(0))), Loaded::Ready);
 }
+
+/// Two checks miss; a flush comes between their reads; the entry that knew goes before the later of them loads what it read.
+#[test]
+fn a_row_that_was_read_before_a_flush_is_not_loaded_where_the_entry_has_gone_since() {
+    let owned = small(3);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(10)));
+    r.check(&key(1), &params(60), Request::Counting, at(20));
+    let flux = r.begin_flux(&key(1));
+    r.end_flux(&key(1), Some(flux), Outcome::Aborted, Estate::default());
+    let before = ticket(&r, &key(1));
+    assert!(!r.flushed(&key(1), 1, at(20)));
+    assert_eq!(load(&r, &key(1), &row(1, at(20))), Loaded::Ready);
+    for n in 2..=4 {
+        load(&r, &key(n), &row(1, at(30)));
+    }
+    assert_eq!(r.look(&key(1), 1), None, "it has made room");
+    assert_eq!(r.load(&key(1), before, &row(1, at(10))), Loaded::Stale);
+}
+
+#[test]
+fn a_database_that_nobody_knows_is_found() {
+    let owned = small(4);
+    let r = registry(&owned);
+    assert_eq!(r.database_other_than(&[]), None);
+    load(&r, &key(1), &row(1, at(0)));
+    load(&r, &Key { database: 7, ..key(2) }, &row(1, at(0)));
+    assert_eq!(r.database_other_than(&[1]), Some(7));
+    assert_eq!(r.database_other_than(&[7, 1]), None);
+}

@@ -172,6 +172,16 @@ impl<'m, L: Locks> Registry<'m, L> {
         });
     }
 
+    /// A database that has entries and is none of these. Shared locks, one after the other.
+    pub fn database_other_than(&self, known: &[u32]) -> Option<u32> {
+        (0..self.table.partitions()).find_map(|partition| {
+            self.locks.shared(partition, || {
+                let mut databases = self.table.entries(partition).map(|entry| entry.database());
+                databases.find(|database| !known.contains(database))
+            })
+        })
+    }
+
     /// Forgets a database that is no more, or one table of it. Exclusive locks, one after the other.
     pub fn forget(&self, database: u32, table: Option<u32>) {
         for partition in 0..self.table.partitions() {
