@@ -86,7 +86,7 @@ unsafe extern "C-unwind" fn on_access(
     // SAFETY: as PostgreSQL called this.
     unsafe {
         if let Some(previous) = PREVIOUS_ACCESS {
-            previous(access, class, object, part, argument);
+            pg_sys::ffi::pg_guard_ffi_boundary(|| previous(access, class, object, part, argument));
         }
     }
     if access == pg_sys::ObjectAccessType::OAT_DROP

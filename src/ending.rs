@@ -33,22 +33,26 @@ const MAX_NOTICES: usize = 1000;
 const ID: pg_sys::AttrNumber = 1;
 const AT: pg_sys::AttrNumber = 2;
 
-/// The sessions that one function call ends for one reason. Their events are written as they come, the notices by
-/// [`Batch::announce`].
+/// The sessions that one function call, or one transaction of the worker, ends. Their events are written as they come, the
+/// notices by [`Batch::announce`].
 pub struct Batch {
-    kind: Kind,
-    /// `None` where no events are kept.
+    /// What replication brings has been told of where it happened.
+    is_replayed: bool,
+    /// `None` where no events are written.
     events: Option<Events>,
-    ended: Vec<Ended>,
+    /// By the reason.
+    ended: Vec<(Kind, Vec<Ended>)>,
 }
 
 impl Batch {
-    /// An empty one.
-    pub fn new(objects: &Objects, kind: Kind) -> Result<Self, Error> {
+    /// An empty one. Its memory is of the context that is the current one now.
+    pub fn new(objects: &Objects) -> Result<Self, Error> {
+        // SAFETY: a plain read.
+        let is_replayed = unsafe { pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32 };
         let keeps_events = settings::current()?.event_retention.is_some();
         Ok(Self {
-            kind,
-            events: if keeps_events {
+            is_replayed,
+            events: if keeps_events && !is_replayed {
                 Some(Events::open(objects)?)
             } else {
                 None
@@ -57,13 +61,23 @@ impl Batch {
         })
     }
 
-    /// Adds a session, and writes its event unless none are kept.
-    pub fn add(&mut self, digest: Digest, user_name: Option<Datum>, last_activity: Timestamp) -> Result<(), Error> {
+    /// Adds a session, and writes its event unless none are written.
+    pub fn add(
+        &mut self,
+        kind: Kind,
+        digest: Digest,
+        user_name: Option<Datum>,
+        last_activity: Timestamp,
+    ) -> Result<(), Error> {
         let event = match &mut self.events {
-            Some(events) => Some(events.write(self.kind, &digest, user_name, last_activity)?),
+            Some(events) => Some(events.write(kind, &digest, user_name, last_activity)?),
             None => None,
         };
-        self.ended.push(Ended { event, digest });
+        let one = Ended { event, digest };
+        match self.ended.iter_mut().find(|(of, _)| *of == kind) {
+            Some((_, ended)) => ended.push(one),
+            None => self.ended.push((kind, vec![one])),
+        }
         Ok(())
     }
 
@@ -74,7 +88,13 @@ impl Batch {
 
     /// How many sessions were added.
     pub fn len(&self) -> usize {
-        self.ended.len()
+        self.ended.iter().map(|(_, ended)| ended.len()).sum()
+    }
+
+    /// How many sessions were added for this reason.
+    pub fn count(&self, kind: Kind) -> usize {
+        let of_kind = self.ended.iter().filter(|(of, _)| *of == kind);
+        of_kind.map(|(_, ended)| ended.len()).sum()
     }
 
     /// Sends the notices, which listeners get when the transaction commits. That commit waits for those of others that have
@@ -85,8 +105,12 @@ impl Batch {
 
     /// The notices that are to be sent.
     pub fn into_notices(self) -> Vec<CString> {
-        let payloads = notices(self.kind, &self.ended).take(MAX_NOTICES);
-        payloads.filter_map(|payload| CString::new(payload).ok()).collect()
+        let most = if self.is_replayed { 0 } else { MAX_NOTICES };
+        let payloads = self.ended.iter().flat_map(|(kind, ended)| notices(*kind, ended));
+        payloads
+            .take(most)
+            .filter_map(|payload| CString::new(payload).ok())
+            .collect()
     }
 }
 
@@ -174,8 +198,8 @@ pub fn tell(
     user_name: Option<Datum>,
     last_activity: Timestamp,
 ) -> Result<(), Error> {
-    let mut batch = Batch::new(objects, kind)?;
-    batch.add(digest, user_name, last_activity)?;
+    let mut batch = Batch::new(objects)?;
+    batch.add(kind, digest, user_name, last_activity)?;
     batch.announce();
     Ok(())
 }

@@ -46,41 +46,42 @@ impl From<ParamError> for Error {
     }
 }
 
-impl From<Error> for ErrorReport {
-    fn from(error: Error) -> Self {
+impl Error {
+    /// SQLSTATE, what was wrong, what is allowed.
+    pub fn parts(self) -> (PgSqlErrorCode, String, String) {
         use PgSqlErrorCode::*;
-        let (code, message, hint) = match error {
-            Error::SidTooLong { bytes } => (
+        match self {
+            Self::SidTooLong { bytes } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("session id is too long: {bytes} bytes"),
                 format!("A session id has 1 to {MAX_SID_BYTES} bytes."),
             ),
-            Error::SidMissing => (
+            Self::SidMissing => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 "session id must not be NULL or empty".into(),
                 format!("A session id has 1 to {MAX_SID_BYTES} bytes."),
             ),
-            Error::UserNameTooLong { bytes } => (
+            Self::UserNameTooLong { bytes } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("user name is too long: {bytes} bytes"),
                 format!("A user name has at most {MAX_USER_NAME_BYTES} bytes."),
             ),
-            Error::LimitNotPositive { argument } => (
+            Self::LimitNotPositive { argument } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("{argument} must be a positive interval"),
                 "A session's own limit shortens what the parameters allow; NULL leaves them as they are.".into(),
             ),
-            Error::AlreadyOpen => (
+            Self::AlreadyOpen => (
                 ERRCODE_UNIQUE_VIOLATION,
                 "a session is already open under the new session id".into(),
                 "Rotate to a session id that has just been generated, or close that session first.".into(),
             ),
-            Error::Parameter(error) => (
+            Self::Parameter(error) => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 error.message().into(),
                 error.hint().into(),
             ),
-            Error::KeyMissing => (
+            Self::KeyMissing => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 "parameter key must not be NULL".into(),
                 format!(
@@ -88,22 +89,22 @@ impl From<Error> for ErrorReport {
                     params::PREFIX
                 ),
             ),
-            Error::PrepareAfterChange => (
+            Self::PrepareAfterChange => (
                 ERRCODE_FEATURE_NOT_SUPPORTED,
                 "cannot PREPARE a transaction that has changed sessions or their parameters".into(),
                 "Open, close and rotate sessions in a transaction of their own.".into(),
             ),
-            Error::NotInstalled => (
+            Self::NotInstalled => (
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "extension \"inactive_session_timeout\" is not installed in this database".into(),
                 "Run CREATE EXTENSION inactive_session_timeout.".into(),
             ),
-            Error::NotATrigger { function } => (
+            Self::NotATrigger { function } => (
                 ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
                 format!("{function} can only be called as a trigger"),
                 "CREATE EXTENSION makes the triggers that use it.".into(),
             ),
-            Error::ColumnNeedsValue { column } => (
+            Self::ColumnNeedsValue { column } => (
                 ERRCODE_NOT_NULL_VIOLATION,
                 format!(
                     "null value in column \"{}\", which was added to a table of this extension",
@@ -111,7 +112,7 @@ impl From<Error> for ErrorReport {
                 ),
                 "Give the column a default, or let it be NULL.".into(),
             ),
-            Error::ColumnGenerated { column } => (
+            Self::ColumnGenerated { column } => (
                 ERRCODE_FEATURE_NOT_SUPPORTED,
                 format!(
                     "column \"{}\", which was added to a table of this extension, is generated",
@@ -119,25 +120,29 @@ impl From<Error> for ErrorReport {
                 ),
                 "Drop it, and compute it in a view.".into(),
             ),
-            Error::ModifiedBySameCommand => (
+            Self::ModifiedBySameCommand => (
                 ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
                 "the session was already modified by an operation triggered by the current command".into(),
                 "Change a session once in a command.".into(),
             ),
-        };
-        ErrorReport::new(code, message, "").set_hint(hint)
+        }
+    }
+
+    /// Raises it: does not return.
+    pub fn raise(self) -> ! {
+        ErrorReport::from(self).report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    }
+}
+
+impl From<Error> for ErrorReport {
+    fn from(error: Error) -> Self {
+        let (code, message, hint) = error.parts();
+        Self::new(code, message, "").set_hint(hint)
     }
 }
 
 /// A name, in ASCII.
 fn shown(name: &CStr) -> String {
     name.to_bytes().escape_ascii().to_string()
-}
-
-impl Error {
-    /// Raises it: does not return.
-    pub fn raise(self) -> ! {
-        ErrorReport::from(self).report(PgLogLevel::ERROR);
-        unreachable!("an ERROR does not return")
-    }
 }

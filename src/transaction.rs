@@ -38,7 +38,7 @@ use crate::entry::quietly;
 use crate::error::Error;
 use crate::process::PerProcess;
 use crate::session::version_of;
-use crate::shared::database::{Database, Presence};
+use crate::shared::database::Database;
 use crate::shared::{self, Shared, database};
 use crate::store::table::{Latest, Table};
 use crate::store::{self, login_lock, session_row};
@@ -388,9 +388,14 @@ impl Changes {
         // A request that was judged by parameters which were rolled back has not counted.
         let checks_count = committed || !self.parameters;
         let (mut news, mut marks) = (false, false);
+        let database = database::mine(shared);
         for listed in &mut self.sessions {
             let session = &mut listed.session;
-            let estate = session.estate(committed, checks_count);
+            let mut estate = session.estate(committed, checks_count);
+            if database.is_none() {
+                // No worker would ever come for what is only in memory.
+                estate = session_timeout_core::registry::Estate::default();
+            }
             news |= estate.touch.is_some() || estate.heritage.is_some();
             marks |= estate.found.is_some() || estate.heritage.is_some_and(|(_, word)| word.mark().is_some());
             let (key, flux, outcome) = (*session.key(), session.flux.take(), session.outcome(committed));
@@ -402,7 +407,7 @@ impl Changes {
         if let Some(database) = self.whole_table_flux {
             database.flux.fetch_sub(1, AcqRel);
         }
-        let Some(database) = database::mine(shared) else { return };
+        let Some(database) = database else { return };
         if news {
             database.set_dirty();
         }
@@ -411,8 +416,7 @@ impl Changes {
         }
         // A worker looks whether the extension is there, and how long the intervals are now.
         if committed && self.installation {
-            database.installations.fetch_add(1, AcqRel);
-            database.set_presence(Presence::Unknown);
+            database.installation_changed();
             database.not_before.store(i64::MIN, Relaxed);
         }
         if marks || committed && self.parameters {

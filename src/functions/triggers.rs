@@ -120,10 +120,7 @@ fn session_after_delete(call: Call) -> Answer {
 fn session_before_truncate(call: Call) -> Answer {
     call.trigger("session_before_truncate", catalog::objects()?.session)?;
     let objects = catalog::objects()?;
-    let mut batches = [Kind::Closed, Kind::IdleExpired, Kind::AbsoluteExpired]
-        .map(|kind| Batch::new(&objects, kind).map(|batch| (kind, batch)))
-        .into_iter()
-        .collect::<Result<Vec<_>, Error>>()?;
+    let mut batch = Batch::new(&objects)?;
     if let Some(table) = Table::open_to_read(objects.session) {
         let (mut scratch, mut told) = (Scratch::new(), Ok(()));
         all_rows(&table, &Latest::take(&table), |row| {
@@ -133,17 +130,12 @@ fn session_before_truncate(call: Call) -> Answer {
             told = scratch.run(|| {
                 let known = Known::of(&objects, &digest, &row_of(&row));
                 let kind = known.mark.map_or(Kind::Closed, Kind::from);
-                match batches.iter_mut().find(|(of, _)| *of == kind) {
-                    Some((_, batch)) => batch.add(digest, row.user_name(), known.session.last_activity),
-                    None => Ok(()),
-                }
+                batch.add(kind, digest, row.user_name(), known.session.last_activity)
             });
         });
         told?;
     }
-    for (_, batch) in batches {
-        batch.announce();
-    }
+    batch.announce();
     transaction::all_sessions_changed(objects.session);
     Ok(Some(Datum::from(0_usize)))
 }
@@ -176,7 +168,7 @@ fn parameter_before_write(call: Call) -> Answer {
     ])))
 }
 
-/// AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON config_parameter, for each statement.
+/// AFTER INSERT OR UPDATE OR DELETE ON config_parameter FOR EACH ROW, and AFTER TRUNCATE.
 fn parameter_after_change(call: Call) -> Answer {
     call.trigger("parameter_after_change", catalog::objects()?.config_parameter)?;
     settings::changed()?;

@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use pgrx::pg_sys;
 use session_timeout_core::digest::Digest;
-use session_timeout_core::event::Kind;
 use session_timeout_core::params::Params;
 use session_timeout_core::registry::Row;
 use session_timeout_core::verdict::Expiry;
@@ -14,7 +13,7 @@ use session_timeout_core::verdict::Expiry;
 use crate::catalog::Objects;
 use crate::ending::{self, Batch};
 use crate::error::Error;
-use crate::session::{Known, Left, lock_opening, row_of};
+use crate::session::{Known, Opening, lock_opening, row_of};
 use crate::settings;
 use crate::store::Scratch;
 use crate::store::finder::Finder;
@@ -30,23 +29,8 @@ pub struct Ender<'o> {
     objects: &'o Objects,
     params: Rc<Params>,
     writer: Writer,
-    batches: Batches,
+    batch: Batch,
     scratch: Scratch,
-}
-
-/// The ends to tell of, by the limit that was passed.
-struct Batches {
-    idle: Batch,
-    absolute: Batch,
-}
-
-impl Batches {
-    fn of(&mut self, expiry: Expiry) -> &mut Batch {
-        match expiry {
-            Expiry::Idle => &mut self.idle,
-            Expiry::Absolute => &mut self.absolute,
-        }
-    }
 }
 
 impl<'o> Ender<'o> {
@@ -66,10 +50,7 @@ impl<'o> Ender<'o> {
             objects,
             params,
             writer,
-            batches: Batches {
-                idle: Batch::new(objects, Kind::IdleExpired)?,
-                absolute: Batch::new(objects, Kind::AbsoluteExpired)?,
-            },
+            batch: Batch::new(objects)?,
             scratch: Scratch::new(),
         }))
     }
@@ -84,29 +65,29 @@ impl<'o> Ender<'o> {
         self.writer.table()
     }
 
-    /// Ends one opening of a session, waiting for nobody.
-    pub fn end(&mut self, digest: &Digest, version: i64, expiry: Expiry) -> Result<Left, Error> {
+    /// Ends one opening of a session, waiting for nobody: whether it is over. It is not where its row is another's.
+    pub fn end(&mut self, digest: &Digest, version: i64, expiry: Expiry) -> Result<bool, Error> {
         let Self {
             objects,
             writer,
-            batches,
+            batch,
             scratch,
             ..
         } = self;
         scratch.run(|| {
             let row = match lock_opening(writer, digest, version, Purpose::Remove)? {
-                Ok(row) => row,
-                Err(left) => return Ok(left),
+                Opening::Held(row) => row,
+                Opening::Gone => return Ok(true),
+                Opening::Busy => return Ok(false),
             };
             let known = Known::of(objects, digest, &row_of(&row));
             writer.delete(&row)?;
-            let batch = batches.of(expiry);
-            batch.add(*digest, row.user_name(), known.session.last_activity)?;
-            Ok(Left::Nothing)
+            batch.add(expiry.into(), *digest, row.user_name(), known.session.last_activity)?;
+            Ok(true)
         })
     }
 
-    /// Ends the session whose row is at a place, if that is still its newest version and nobody else has it.
+    /// Ends the session whose row is at a place, if that is still its newest version and nobody else has it: whether it did.
     pub fn end_at(
         &mut self,
         finder: &mut Finder,
@@ -114,37 +95,34 @@ impl<'o> Ender<'o> {
         digest: &Digest,
         row: &Row,
         expiry: Expiry,
-    ) -> Result<Left, Error> {
+    ) -> Result<bool, Error> {
         let Self {
             objects,
             writer,
-            batches,
+            batch,
             scratch,
             ..
         } = self;
         scratch.run(|| {
             if writer.try_delete(tid) == Written::No {
-                return Ok(Left::ForNextTime);
+                return Ok(false);
             }
-            let batch = batches.of(expiry);
             let known = Known::of(objects, digest, row);
             let user_name = if batch.keeps_events() {
                 finder.fetch(tid).and_then(|version| version.user_name())
             } else {
                 None
             };
-            batch.add(*digest, user_name, known.session.last_activity)?;
-            Ok(Left::Nothing)
+            batch.add(expiry.into(), *digest, user_name, known.session.last_activity)?;
+            Ok(true)
         })
     }
 
     /// Sends the notices, or leaves them for later where that would have to wait: how many sessions ended.
     pub fn announce(self, unsent: &RefCell<Vec<CString>>) -> usize {
-        let Batches { idle, absolute } = self.batches;
-        let ended = idle.len() + absolute.len();
+        let ended = self.batch.len();
         let mut notices = unsent.borrow_mut();
-        notices.extend(idle.into_notices());
-        notices.extend(absolute.into_notices());
+        notices.extend(self.batch.into_notices());
         notices.truncate(MOST_UNSENT);
         ending::try_send(&mut notices);
         ended

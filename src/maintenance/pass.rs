@@ -13,13 +13,16 @@
 //! or, where only the worker died, still says what there is to do. A crash after a commit and before the registry is
 //! told leaves an entry of a row that is gone or newer: the next look at it says so.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ffi::CString;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Instant;
 
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Oid};
+use pgrx::{PgSqlErrorCode, PgTryBuilder};
 use session_timeout_core::digest::Digest;
 use session_timeout_core::params::Params;
 use session_timeout_core::registry::{Key, Marked, Seen, Wanted};
@@ -32,7 +35,7 @@ use crate::catalog::{self, Objects};
 use crate::ending;
 use crate::error::Error;
 use crate::session::flush::{Flushed, Flusher, Placement};
-use crate::session::{Left, ahead, row_of};
+use crate::session::{ahead, row_of};
 use crate::shared::Shared;
 use crate::shared::database::{Database, Presence};
 use crate::store::finder::Finder;
@@ -41,7 +44,7 @@ use crate::store::table::Table;
 use crate::store::write::Writer;
 use crate::store::{Scratch, scan};
 use crate::transaction::key_of;
-use crate::{clock, guc, settings};
+use crate::{clock, settings};
 
 /// Rows of one transaction.
 pub const BATCH: usize = 500;
@@ -58,8 +61,8 @@ pub const PAGES: u32 = 32;
 const NOTICE_TRIES: usize = 10;
 const NOTICE_PAUSE: std::ffi::c_long = 20_000;
 
-/// How a pass ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a step ended, or the pass: where steps ended differently, the last of these has the word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ended {
     /// There is no extension in this database.
     NotInstalled,
@@ -71,62 +74,53 @@ pub enum Ended {
     Later,
 }
 
-/// Runs a pass. Not in a transaction.
-pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool) -> Result<Ended, Error> {
+/// What a step failed of.
+pub struct Failure {
+    /// SQLSTATE.
+    pub code: PgSqlErrorCode,
+    /// What was wrong.
+    pub message: String,
+}
+
+/// Runs a pass. Not in a transaction. A step that fails keeps no other from its turn; the first failure is answered.
+pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool) -> Result<Ended, Failure> {
     let deadline = Instant::now() + PASS;
-    let pass = match Pass::begin(shared, database, deadline)? {
+    let pass = match step(|| Pass::begin(shared, database, deadline))? {
         Begun::Pass(pass) => pass,
         Begun::Ended(ended) => return Ok(ended),
     };
-    if database.presence() == Presence::Unknown {
-        // Created anew, perhaps: nothing of an older one is left.
-        shared
-            .registry
-            .forget_all_but(database.oid().into(), pass.objects.session.into());
-    }
     // A change of these takes effect here, however long the interval was before.
     database
         .flush
-        .set_every(pass.interval(pass.params.flush_interval_in_force()));
-    database.purge.set_every(pass.interval(pass.params.purge_interval));
-    let mut all_done = pass.expire_marked()?;
-    let now = clock::now().micros();
-    let is_full = database.full.swap(0, AcqRel) != 0;
-    if was_dirty && now < database.flush.next(now) && !is_full {
-        // Not yet: it is only that something else could not wait.
-        database.set_dirty();
-    } else if was_dirty || is_full || database.flush.next(now) == i64::MIN {
-        // What another step was refused is no matter here.
-        let was_refused = pass.was_refused.take();
-        let came_round = pass.flush()?;
-        let is_flushed = came_round && !pass.was_refused.get();
-        pass.was_refused.set(was_refused || pass.was_refused.get());
-        if is_flushed {
-            database.flush.done(now);
-        } else {
-            // The next pass goes on with it.
-            database.set_dirty();
-        }
-        all_done &= came_round;
-    }
-    if now >= database.purge.next(now) || database.purge_hurries() {
-        // One that has begun already goes on first.
-        if database.purge_from.load(Acquire) == 0 {
-            database.purge_begins();
-        }
-        if pass.purge()? && pass.forget_old_events()? {
-            database.purge.done(now);
-        } else {
-            all_done = false;
-        }
-        all_done &= !database.purge_hurries();
-    }
-    pass.send_what_is_left()?;
-    Ok(match all_done {
-        _ if pass.was_refused.get() => Ended::Later,
-        true => Ended::Done,
-        false => Ended::More,
+        .set_every(to_micros(pass.params.flush_interval_in_force()));
+    database.purge.set_every(to_micros(pass.params.purge_interval));
+    let expired = step(|| pass.expire_marked());
+    let flushed = step(|| pass.flush_if_due(was_dirty));
+    let purged = step(|| pass.purge_if_due());
+    let sent = step(|| pass.send_what_is_left());
+    Ok(expired?.max(flushed?).max(purged?).max(sent?))
+}
+
+/// Carries out a step, and rolls back the transaction in which it fails.
+fn step<R>(work: impl FnOnce() -> Result<R, Error>) -> Result<R, Failure> {
+    PgTryBuilder::new(AssertUnwindSafe(|| {
+        work().map_err(|error| {
+            let (code, message, _) = error.parts();
+            Failure { code, message }
+        })
+    }))
+    .catch_others(|error| {
+        // SAFETY: an ERROR was caught: its transaction is to be rolled back.
+        unsafe { pg_sys::AbortCurrentTransaction() };
+        let (CaughtError::PostgresError(report)
+        | CaughtError::ErrorReport(report)
+        | CaughtError::RustPanic { ereport: report, .. }) = error;
+        Err(Failure {
+            code: report.sql_error_code(),
+            message: report.message().into(),
+        })
     })
+    .execute()
 }
 
 /// What became of the attempt to begin a pass.
@@ -144,8 +138,6 @@ struct Pass {
     owner: Oid,
     /// By a clock that nobody sets.
     deadline: Instant,
-    /// A table or a marked row was another's.
-    was_refused: Cell<bool>,
     /// Notices of what is committed, which could not be sent without waiting.
     unsent: RefCell<Vec<CString>>,
 }
@@ -159,13 +151,18 @@ impl Pass {
                 Err(Error::NotInstalled) => return Ok(Begun::Ended(Ended::NotInstalled)),
                 Err(error) => return Err(error),
             };
+            if database.presence() == Presence::Unknown {
+                // Created anew, perhaps: nothing of an older one is left.
+                let (database, table) = (database.oid().into(), objects.session.into());
+                shared.registry.forget_all_but(database, table);
+            }
             let (Some(sessions), Some(params)) = (
                 Table::try_open_to_read(objects.session),
                 settings::try_current(&objects)?,
             ) else {
                 return Ok(Begun::Ended(Ended::Later));
             };
-            let (owner, was_refused) = (sessions.owner(), Cell::new(false));
+            let owner = sessions.owner();
             Ok(Begun::Pass(Self {
                 shared,
                 database,
@@ -173,7 +170,6 @@ impl Pass {
                 params,
                 owner,
                 deadline,
-                was_refused,
                 unsent: RefCell::default(),
             }))
         })
@@ -183,84 +179,97 @@ impl Pass {
         Instant::now() >= self.deadline
     }
 
-    /// An interval parameter, microseconds; one below the launcher's nap counts as that.
-    fn interval(&self, span: chrono::TimeDelta) -> i64 {
-        to_micros(span).max(guc::naptime() * 1_000_000)
-    }
-
     fn key(&self, digest: &Digest) -> Key {
         key_of(&self.objects, digest)
     }
 
-    /// Calls `work` with batches of the registry's entries, once around all slots: whether it came round. It begins where
-    /// it ended last, as `from` says, so that all have their turn however little time there is, and however often some of
-    /// them are wanted again.
+    /// Calls `work` with batches of the registry's entries, once around all slots. It begins where it ended last, as `from`
+    /// says, so that all have their turn however little time there is, and however often some of them are wanted again.
     fn batches(
         &self,
         wanted: Wanted,
         from: &AtomicU32,
-        mut work: impl FnMut(&[Seen]) -> Result<(), Error>,
-    ) -> Result<bool, Error> {
+        mut work: impl FnMut(&[Seen]) -> Result<Ended, Error>,
+    ) -> Result<Ended, Error> {
         let registry = &self.shared.registry;
         let (database, table) = (self.database.oid().into(), self.objects.session.into());
         let mut round = registry.round(from.load(Relaxed) as usize);
         let mut batch: Vec<Seen> = Vec::with_capacity(BATCH);
+        let mut ended = Ended::Done;
         loop {
+            pgrx::check_for_interrupts!();
             registry.collect(&mut round, database, table, wanted, &mut batch);
             if !round.is_over() && batch.len() < BATCH {
                 continue;
             }
             if !batch.is_empty() {
-                work(&batch)?;
+                ended = ended.max(work(&batch)?);
                 batch.clear();
             }
             if round.is_over() {
-                return Ok(true);
+                return Ok(ended);
             }
             if self.is_over() {
                 from.store(round.slot() as u32, Relaxed);
-                return Ok(false);
+                return Ok(ended.max(Ended::More));
             }
         }
     }
 
-    fn expire_marked(&self) -> Result<bool, Error> {
+    fn expire_marked(&self) -> Result<Ended, Error> {
         self.batches(Wanted::Marked, &self.database.expire_from, |batch| {
             let mut gone: Vec<(Digest, i64)> = Vec::with_capacity(batch.len());
             let expired = in_transaction(Some(self.owner), || {
                 let Some(mut ender) = Ender::open(&self.objects)? else {
-                    self.was_refused.set(true);
                     return Ok(0);
                 };
                 for seen in batch {
                     let Some(mark) = seen.mark else { continue };
-                    match ender.end(&seen.digest, seen.version, mark)? {
-                        Left::ForNextTime => self.was_refused.set(true),
-                        Left::Nothing | Left::NoRow => gone.push((seen.digest, seen.version)),
+                    if ender.end(&seen.digest, seen.version, mark)? {
+                        gone.push((seen.digest, seen.version));
                     }
                 }
                 Ok(ender.announce(&self.unsent))
             })?;
             self.forget(&gone);
             self.database.expired.fetch_add(expired as u64, Relaxed);
-            Ok(())
+            Ok(if gone.len() < batch.len() {
+                Ended::Later
+            } else {
+                Ended::Done
+            })
         })
     }
 
-    fn flush(&self) -> Result<bool, Error> {
+    /// Flushes where that is due; where it has not come to an end, the next pass goes on with it.
+    fn flush_if_due(&self, was_dirty: bool) -> Result<Ended, Error> {
+        let now = clock::now().micros();
+        let next = self.database.flush.next(now);
+        let is_full = self.database.full.swap(0, AcqRel) != 0;
+        let is_due = if was_dirty { now >= next } else { next == i64::MIN };
+        let ended = if is_due || is_full { self.flush()? } else { Ended::Done };
+        if ended != Ended::Done || was_dirty && !is_due && !is_full {
+            self.database.set_dirty();
+        } else if is_due || is_full {
+            self.database.flush.done(now);
+        }
+        Ok(ended)
+    }
+
+    fn flush(&self) -> Result<Ended, Error> {
         // How often it may still wait for a page that cannot be pruned.
         let mut patience = FLUSH_TRIES;
         self.batches(Wanted::Dirty, &self.database.flush_from, |batch| {
-            let placement = |patience| {
-                if patience == 0 || self.is_over() {
+            let mut rest = batch.to_vec();
+            while !rest.is_empty() {
+                let placement = if patience == 0 || self.is_over() {
                     Placement::AnyPage
                 } else {
                     Placement::SamePage
-                }
-            };
-            let mut rest = self.flush_in_transaction(batch, placement(patience))?;
-            while !rest.is_empty() {
-                let crowded = self.flush_in_transaction(&rest, placement(patience))?;
+                };
+                let Some(crowded) = self.flush_in_transaction(&rest, placement)? else {
+                    return Ok(Ended::Later);
+                };
                 if crowded.len() == rest.len() {
                     // Somebody's snapshot still needs what was replaced, or somebody is looking at the page: mostly for
                     // moments.
@@ -269,32 +278,34 @@ impl Pass {
                 }
                 rest = crowded;
             }
-            Ok(())
+            Ok(Ended::Done)
         })
     }
 
-    /// Flushes these, and answers which are left for want of room on their page.
-    fn flush_in_transaction(&self, batch: &[Seen], placement: Placement) -> Result<Vec<Seen>, Error> {
-        let mut written: Vec<Seen> = Vec::with_capacity(batch.len());
+    /// Flushes these, and answers which are left for want of room on their page; `None` where the table is locked by others.
+    fn flush_in_transaction(&self, batch: &[Seen], placement: Placement) -> Result<Option<Vec<Seen>>, Error> {
+        let mut known: Vec<Seen> = Vec::with_capacity(batch.len());
         let (mut gone, mut crowded, mut is_left) = (Vec::new(), Vec::new(), false);
-        in_transaction(Some(self.owner), || {
+        let written = in_transaction(Some(self.owner), || {
             let Some(writer) = Writer::try_open(self.objects.session) else {
-                self.was_refused.set(true);
-                is_left = true;
-                return Ok(());
+                return Ok(None);
             };
             let mut flusher = Flusher::new(writer);
+            let mut written = 0;
             for seen in batch {
-                match flusher.write(seen, placement)? {
-                    Flushed::Written | Flushed::Known => written.push(*seen),
+                let flushed = flusher.write(seen, placement)?;
+                match flushed {
+                    Flushed::Written | Flushed::Known => known.push(*seen),
                     Flushed::Gone => gone.push((seen.digest, seen.version)),
                     Flushed::Busy => is_left = true,
                     Flushed::Crowded => crowded.push(*seen),
                 }
+                written += u64::from(flushed == Flushed::Written);
             }
-            Ok(())
+            Ok(Some(written))
         })?;
-        for seen in &written {
+        let Some(written) = written else { return Ok(None) };
+        for seen in &known {
             let key = self.key(&seen.digest);
             is_left |= self.shared.registry.flushed(&key, seen.version, seen.activity);
         }
@@ -302,33 +313,57 @@ impl Pass {
         if is_left {
             self.database.set_dirty();
         }
-        self.database.flushed.fetch_add(written.len() as u64, Relaxed);
-        Ok(crowded)
+        self.database.flushed.fetch_add(written, Relaxed);
+        Ok(Some(crowded))
     }
 
-    /// Goes on with the purge where the last pass left it: whether it came to the end of the table.
-    fn purge(&self) -> Result<bool, Error> {
+    /// Purges where that is due, or has not come to its end.
+    fn purge_if_due(&self) -> Result<Ended, Error> {
+        let now = clock::now().micros();
+        let is_at_it = self.database.purge_from.load(Acquire) != 0;
+        if now < self.database.purge.next(now) && !self.database.purge_hurries() && !is_at_it {
+            return Ok(Ended::Done);
+        }
+        // One that is at it goes on first.
+        if !is_at_it {
+            self.database.purge_begins();
+        }
+        let ended = match self.purge()? {
+            Ended::Done => self.forget_old_events()?,
+            ended => ended,
+        };
+        if ended == Ended::Done {
+            self.database.purge.done(now);
+            if self.database.purge_hurries() {
+                return Ok(Ended::More);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Goes on with the purge where the last pass left it.
+    fn purge(&self) -> Result<Ended, Error> {
         loop {
             let from = self.database.purge_from.load(Acquire);
             let (mut gone, mut ahead) = (Vec::new(), Vec::new());
             let purged = in_transaction(Some(self.owner), || self.purge_pages(from, &mut gone, &mut ahead))?;
             let Some((purged, is_end)) = purged else {
-                self.was_refused.set(true);
-                return Ok(false);
+                return Ok(Ended::Later);
             };
             self.forget(&gone);
             self.database.purged.fetch_add(purged as u64, Relaxed);
-            if !self.set_back(&ahead)? {
-                return Ok(false);
+            match self.set_back(&ahead)? {
+                Ended::Done => {}
+                ended => return Ok(ended),
             }
             self.database
                 .purge_from
                 .store(if is_end { 0 } else { from.saturating_add(PAGES) }, Release);
             if is_end {
-                return Ok(true);
+                return Ok(Ended::Done);
             }
             if self.is_over() {
-                return Ok(false);
+                return Ok(Ended::More);
             }
         }
     }
@@ -373,12 +408,8 @@ impl Pass {
                 // No check can have cached it either.
                 Marked::Full => by_row,
             };
-            let left = match ender.end_at(&mut finder, tid, &digest, &row, expiry)? {
-                Left::Nothing => Left::Nothing,
-                // Another transaction has changed it, or has locked it in a way that may do no harm.
-                _ => ender.end(&digest, row.version, expiry)?,
-            };
-            if left != Left::ForNextTime {
+            // Where that fails, another transaction has changed it, or has locked it in a way that may do no harm.
+            if ender.end_at(&mut finder, tid, &digest, &row, expiry)? || ender.end(&digest, row.version, expiry)? {
                 gone.push((digest, row.version));
             }
         }
@@ -386,29 +417,29 @@ impl Pass {
         Ok(Some((ender.announce(&self.unsent), is_end)))
     }
 
-    /// Sets clocks of these openings to now that are later: whether it came to the last of them.
-    fn set_back(&self, ahead: &[(Digest, i64)]) -> Result<bool, Error> {
+    /// Sets clocks of these openings to now that are later.
+    fn set_back(&self, ahead: &[(Digest, i64)]) -> Result<Ended, Error> {
         for (n, batch) in ahead.chunks(ahead::MOST).enumerate() {
             if n > 0 && self.is_over() {
-                return Ok(false);
+                return Ok(Ended::More);
             }
-            in_transaction(Some(self.owner), || {
+            let is_done = in_transaction(Some(self.owner), || {
                 let Some(mut writer) = Writer::try_open(self.objects.session) else {
-                    self.was_refused.set(true);
-                    return Ok(());
+                    return Ok(false);
                 };
                 for (digest, version) in batch {
-                    if ahead::set_back(&self.objects, &mut writer, digest, *version)? == Left::ForNextTime {
-                        self.was_refused.set(true);
-                    }
+                    ahead::set_back(&self.objects, &mut writer, digest, *version)?;
                 }
-                Ok(())
+                Ok(true)
             })?;
+            if !is_done {
+                return Ok(Ended::Later);
+            }
         }
-        Ok(true)
+        Ok(Ended::Done)
     }
 
-    fn forget_old_events(&self) -> Result<bool, Error> {
+    fn forget_old_events(&self) -> Result<Ended, Error> {
         let retention = self.params.event_retention.unwrap_or_default();
         loop {
             let deleted = in_transaction(Some(self.owner), || {
@@ -416,16 +447,16 @@ impl Pass {
                 ending::delete_oldest_events(&self.objects, oldest_kept, BATCH)
             })?;
             if deleted < BATCH {
-                return Ok(true);
+                return Ok(Ended::Done);
             }
             if self.is_over() {
-                return Ok(false);
+                return Ok(Ended::More);
             }
         }
     }
 
     /// Sends the notices that had to wait, if that can be done within moments: a notice is a hint.
-    fn send_what_is_left(&self) -> Result<(), Error> {
+    fn send_what_is_left(&self) -> Result<Ended, Error> {
         for _ in 0..NOTICE_TRIES {
             if self.unsent.borrow().is_empty() {
                 break;
@@ -433,7 +464,7 @@ impl Pass {
             pause(NOTICE_PAUSE);
             in_transaction(None, || Ok(ending::try_send(&mut self.unsent.borrow_mut())))?;
         }
-        Ok(())
+        Ok(Ended::Done)
     }
 
     /// What was committed: these openings are over.

@@ -5,12 +5,13 @@
 
 use std::ffi::CStr;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::{LATER, pass, signal};
+use super::pass::{self, Failure};
+use super::{LATER, signal};
 use crate::clock;
 use crate::shared::database::{self, Database, Presence};
 use crate::shared::{self, Shared};
@@ -63,27 +64,14 @@ unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
 
 fn run(shared: &'static Shared, database: &'static Database) {
     UNFINISHED.store(true, Relaxed);
-    let installations = database.installations.load(Acquire);
+    let installations = database.installations();
     database.take_urgent();
     let was_dirty = database.take_dirty();
-    let result = PgTryBuilder::new(|| pass::run(shared, database, was_dirty).map_err(Some))
-        .catch_others(|error| {
-            // SAFETY: an ERROR was caught: its transaction is to be rolled back.
-            unsafe { pg_sys::AbortCurrentTransaction() };
-            Err(match error {
-                pg_sys::panic::CaughtError::PostgresError(report)
-                | pg_sys::panic::CaughtError::ErrorReport(report)
-                | pg_sys::panic::CaughtError::RustPanic { ereport: report, .. } => {
-                    say(database, report.sql_error_code(), report.message());
-                    None
-                }
-            })
-        })
-        .execute();
+    let result = pass::run(shared, database, was_dirty);
     let found = |presence| {
         database.set_presence(presence);
         // Created or dropped while we were at it: look again.
-        if database.installations.load(Acquire) != installations {
+        if database.installations() != installations {
             database.set_presence(Presence::Unknown);
         }
     };
@@ -111,11 +99,8 @@ fn run(shared: &'static Shared, database: &'static Database) {
             succeeded(database);
             database.set_urgent();
         }
-        Err(error) => {
-            if let Some(error) = error {
-                let report = pg_sys::panic::ErrorReport::from(error);
-                say(database, PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, report.message());
-            }
+        Err(failure) => {
+            failed(database, failure);
             return;
         }
     }
@@ -129,7 +114,7 @@ fn succeeded(database: &Database) {
 }
 
 /// Counts a failure, and says it once a streak.
-fn say(database: &Database, code: PgSqlErrorCode, message: &str) {
+fn failed(database: &Database, Failure { code, message }: Failure) {
     database.last_error.store(code as i32 as u32, Release);
     database.failures.fetch_add(1, AcqRel);
     if database.failure_said.swap(1, AcqRel) == 0 {

@@ -4,7 +4,7 @@
 use session_timeout_core::digest::Digest;
 use session_timeout_core::verdict::is_ahead;
 
-use super::{Known, Left, lock_opening, row_of};
+use super::{Known, Opening, lock_opening, row_of};
 use crate::catalog::Objects;
 use crate::error::Error;
 use crate::store::session_row::{column, slot_of, timestamp_datum};
@@ -15,18 +15,18 @@ use crate::{clock, store};
 /// The most that one transaction sets back: as many as it can list one by one, so that none loses its mark.
 pub const MOST: usize = transaction::MOST;
 
-/// Sets the clocks of one opening of a session to now where they are later, in the row or in memory, waiting for nobody.
-/// That is a change as one by hand is: the row gets a new version, which takes along a mark that comes meanwhile.
-pub fn set_back(objects: &Objects, writer: &mut Writer, digest: &Digest, version: i64) -> Result<Left, Error> {
-    let row = match lock_opening(writer, digest, version, Purpose::Update)? {
-        Ok(row) => row,
-        Err(left) => return Ok(left),
+/// Sets the clocks of one opening of a session to now where they are later, in the row or in memory. A row that is another's
+/// is left for next time. That is a change as one by hand is: the row gets a new version, which takes along a mark that comes
+/// meanwhile.
+pub fn set_back(objects: &Objects, writer: &mut Writer, digest: &Digest, version: i64) -> Result<(), Error> {
+    let Opening::Held(row) = lock_opening(writer, digest, version, Purpose::Update)? else {
+        return Ok(());
     };
     let Known { session, mark } = Known::of(objects, digest, &row_of(&row));
     let now = clock::now();
     // One that was found expired is about to be ended.
     if mark.is_some() || !is_ahead(&session, now) {
-        return Ok(Left::Nothing);
+        return Ok(());
     }
     let next = store::next_value(objects.session_version);
     writer.update(&row, |values| {
@@ -37,5 +37,5 @@ pub fn set_back(objects: &Objects, writer: &mut Writer, digest: &Digest, version
     transaction::session_changed(objects, digest, Change::Written);
     let key = key_of(objects, digest);
     transaction::session_descends(&key, next, Some((key, version)));
-    Ok(Left::Nothing)
+    Ok(())
 }

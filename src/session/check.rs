@@ -7,7 +7,7 @@ use session_timeout_core::registry::Row;
 use session_timeout_core::time::Timestamp;
 use session_timeout_core::verdict::{Judgement, Outlook, Request, Session, Status, judge, touch_is_due};
 
-use super::{Known, find_and_lock, live, remove, row_of};
+use super::{Known, Opening, find_and_lock, live, lock_opening, remove, row_of};
 use crate::catalog::{self, Objects};
 use crate::error::Error;
 use crate::store::session_row::{self, SessionRow, column, slot_of, timestamp_datum};
@@ -123,16 +123,16 @@ fn on_row(
     params: &Params,
     request: Request,
 ) -> Result<(Answered, Timestamp), Error> {
-    let row = read(objects, digest, |row| row.session());
+    let row = read_row(objects, digest);
     // Not before the row was read, which may have waited: others have used the session meanwhile.
     let now = clock::now();
-    let Some(mut session) = row else {
+    let Some(Row { mut session, version }) = row else {
         return Ok((Answered::NoSession(Status::Unknown), now));
     };
     let judgement = judge(&session, params, request, now);
     match judgement {
         Judgement::Valid { touch: true, .. } if touch_is_due(&session, params, now) && store::is_writable() => {
-            touch(objects, digest, params, &mut session)?;
+            touch(objects, digest, version, params, &mut session)?;
         }
         Judgement::Expired(_) if request != Request::Look && store::is_writable() => {
             expire(objects, digest, params)?;
@@ -154,13 +154,19 @@ pub(super) fn read_row(objects: &Objects, digest: &Digest) -> Option<Row> {
     read(objects, digest, |version| row_of(&version))
 }
 
-/// Moves a session's activity forward to now, unless that has to wait for another transaction: losing a touch can only
-/// end a session early.
-fn touch(objects: &Objects, digest: &Digest, params: &Params, session: &mut Session) -> Result<(), Error> {
+/// Moves the activity of the opening that was judged forward to now, unless that has to wait for another transaction: losing a
+/// touch can only end a session early.
+fn touch(
+    objects: &Objects,
+    digest: &Digest,
+    version: i64,
+    params: &Params,
+    session: &mut Session,
+) -> Result<(), Error> {
     let Some(mut writer) = Writer::try_open(objects.session) else {
         return Ok(());
     };
-    let Some(row) = find_and_lock(&writer, digest, Purpose::Update, Patience::Skip)? else {
+    let Opening::Held(row) = lock_opening(&writer, digest, version, Purpose::Update)? else {
         return Ok(());
     };
     let now = clock::now();

@@ -2,7 +2,7 @@
 
 use session_timeout_core::registry::{Seen, Wanted};
 
-use super::{Left, lock_opening, version_of};
+use super::{Opening, lock_opening, version_of};
 use crate::catalog;
 use crate::error::Error;
 use crate::shared;
@@ -98,9 +98,9 @@ impl Flusher {
 /// The way for a row that another transaction has changed, or that it has locked in a way that may do no harm.
 fn write_locked(writer: &mut Writer, seen: &Seen) -> Result<Flushed, Error> {
     let row = match lock_opening(writer, &seen.digest, seen.version, Purpose::Update)? {
-        Ok(row) => row,
-        Err(Left::ForNextTime) => return Ok(Flushed::Busy),
-        Err(Left::NoRow | Left::Nothing) => return Ok(Flushed::Gone),
+        Opening::Held(row) => row,
+        Opening::Gone => return Ok(Flushed::Gone),
+        Opening::Busy => return Ok(Flushed::Busy),
     };
     if row.session().last_activity >= seen.activity {
         return Ok(Flushed::Known);

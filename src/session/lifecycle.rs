@@ -98,7 +98,7 @@ pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<
     let objects = catalog::objects()?;
     login_lock::for_revocation(objects.session, user_name.1);
     let mut writer = Writer::open(objects.session)?;
-    let mut batch = Batch::new(&objects, Kind::Revoked)?;
+    let mut batch = Batch::new(&objects)?;
     let mut scratch = Scratch::new();
     loop {
         let mut has_moved = false;
@@ -114,9 +114,11 @@ pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<
                 };
                 let known = Known::of(&objects, &digest, &row_of(&row));
                 // It may have become another user's while we waited.
-                if known.mark.is_none() && row.user_name_bytes() == Some(user_name.1) {
+                if row.user_name_bytes() == Some(user_name.1) {
                     writer.delete(&row)?;
-                    batch.add(digest, row.user_name(), known.session.last_activity)?;
+                    // One that was found expired was not open: what is left of it is written here.
+                    let kind = known.mark.map_or(Kind::Revoked, Kind::from);
+                    batch.add(kind, digest, row.user_name(), known.session.last_activity)?;
                     transaction::session_changed(&objects, &digest, Change::Closed);
                 }
                 Ok(())
@@ -128,7 +130,7 @@ pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<
             break;
         }
     }
-    let closed = batch.len();
+    let closed = batch.count(Kind::Revoked);
     batch.announce();
     Ok(closed)
 }

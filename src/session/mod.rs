@@ -105,32 +105,26 @@ fn find_and_lock(
     }
 }
 
-/// What is left to do for one opening of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
-    /// Nothing: it is done.
-    Nothing,
-    /// Nothing: there is no row of this opening.
-    NoRow,
-    /// The row is another's for now.
-    ForNextTime,
+/// The row of one opening of a session, for who waits for nobody.
+pub enum Opening {
+    /// It is locked.
+    Held(Locked),
+    /// There is none of this opening.
+    Gone,
+    /// It is another's for now.
+    Busy,
 }
 
 /// Locks the row of one opening of a session, waiting for nobody.
-pub fn lock_opening(
-    writer: &Writer,
-    digest: &Digest,
-    version: i64,
-    purpose: Purpose,
-) -> Result<Result<Locked, Left>, Error> {
+pub fn lock_opening(writer: &Writer, digest: &Digest, version: i64, purpose: Purpose) -> Result<Opening, Error> {
     let snapshot = Latest::take(writer.table());
     let Some(tid) = session_row::place(writer.table(), &snapshot, digest) else {
-        return Ok(Err(Left::NoRow));
+        return Ok(Opening::Gone);
     };
     Ok(match writer.lock(tid, &snapshot, purpose, Patience::Skip)? {
-        Attempt::Held(row) if row_of(&row).version == version => Ok(row),
-        Attempt::Held(_) => Err(Left::NoRow),
-        Attempt::Busy | Attempt::Changed => Err(Left::ForNextTime),
+        Attempt::Held(row) if version_of(&row) == version => Opening::Held(row),
+        Attempt::Held(_) => Opening::Gone,
+        Attempt::Busy | Attempt::Changed => Opening::Busy,
     })
 }
 

@@ -1,7 +1,6 @@
 //! The purge by hand: what the worker does, in the caller's transaction.
 
-use session_timeout_core::event::Kind;
-use session_timeout_core::verdict::{Expiry, Judgement, Request, is_ahead, judge};
+use session_timeout_core::verdict::{Judgement, Request, is_ahead, judge};
 
 use super::{Known, ahead, find_and_lock, row_of, version_of};
 use crate::ending::{self, Batch};
@@ -40,8 +39,7 @@ pub fn purge() -> Result<usize, Error> {
             }
         });
     });
-    let mut idle = Batch::new(&objects, Kind::IdleExpired)?;
-    let mut absolute = Batch::new(&objects, Kind::AbsoluteExpired)?;
+    let mut batch = Batch::new(&objects)?;
     for digest in candidates {
         pgrx::check_for_interrupts!();
         scratch.run(|| -> Result<(), Error> {
@@ -53,11 +51,7 @@ pub fn purge() -> Result<usize, Error> {
                 return Ok(());
             };
             writer.delete(&row)?;
-            let batch = match expiry {
-                Expiry::Idle => &mut idle,
-                Expiry::Absolute => &mut absolute,
-            };
-            batch.add(digest, row.user_name(), known.session.last_activity)?;
+            batch.add(expiry.into(), digest, row.user_name(), known.session.last_activity)?;
             transaction::session_changed(&objects, &digest, Change::Expired);
             Ok(())
         })?;
@@ -67,9 +61,8 @@ pub fn purge() -> Result<usize, Error> {
         pgrx::check_for_interrupts!();
         scratch.run(|| ahead::set_back(&objects, &mut writer, &digest, version))?;
     }
-    let expired = idle.len() + absolute.len();
-    idle.announce();
-    absolute.announce();
+    let expired = batch.len();
+    batch.announce();
     let retention = params.event_retention.unwrap_or_default();
     ending::delete_oldest_events(&objects, clock::now().saturating_add(-retention), usize::MAX)?;
     store::make_visible();

@@ -11,9 +11,11 @@ use std::sync::atomic::{
 use pgrx::pg_sys::{self, Oid};
 
 use super::Shared;
+use crate::guc;
 use crate::process::PerProcess;
 
-/// The most databases with the extension that one server serves from memory; further ones are served from their rows.
+/// The most databases that one server serves from memory, with the extension or without; further ones are served from their
+/// rows.
 pub const MOST: usize = 1024;
 
 /// Whether a database has the extension, as far as is known.
@@ -39,16 +41,16 @@ pub struct Schedule {
 
 impl Schedule {
     /// When it is due by a clock that says `now`, microseconds since 2000. At once where it was begun by a clock that was
-    /// ahead of that one.
+    /// ahead of that one. An interval below the launcher's nap counts as that.
     pub fn next(&self, now: i64) -> i64 {
         match self.last.load(Acquire) {
             i64::MIN => i64::MIN,
             last if is_ahead(last, now) => i64::MIN,
-            last => last.saturating_add(self.every.load(Acquire)),
+            last => last.saturating_add(self.every.load(Acquire).max(guc::naptime() * 1_000_000)),
         }
     }
 
-    /// It is to be done this often.
+    /// It is to be done this often, microseconds.
     pub fn set_every(&self, every: i64) {
         self.every.store(every, Release);
     }
@@ -79,7 +81,7 @@ pub struct Database {
     oid: AtomicU32,
     presence: AtomicU32,
     /// Counts commits that created or dropped the extension.
-    pub installations: AtomicU32,
+    installations: AtomicU32,
     /// Counts committed changes of its parameters.
     pub parameters: AtomicU64,
     /// Transactions that are committing a change of any of its sessions.
@@ -150,7 +152,20 @@ impl Database {
 
     /// Says whether it has.
     pub fn set_presence(&self, presence: Presence) {
-        self.presence.store(presence as u32, Release);
+        // SeqCst, as in what counts installations: who says what it saw, and then looks whether that has changed, and who
+        // counts a change, and then says that it is not known, cannot both miss the other.
+        self.presence.store(presence as u32, SeqCst);
+    }
+
+    /// The extension was created or dropped, by a commit.
+    pub fn installation_changed(&self) {
+        self.installations.fetch_add(1, SeqCst);
+        self.set_presence(Presence::Unknown);
+    }
+
+    /// How often it was.
+    pub fn installations(&self) -> u32 {
+        self.installations.load(SeqCst)
     }
 
     /// Some activity is to be written down. Writes only where that is news.
@@ -160,6 +175,11 @@ impl Database {
         if self.dirty.load(SeqCst) == 0 {
             self.dirty.store(1, SeqCst);
         }
+    }
+
+    /// Whether there is any.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.load(Acquire) != 0
     }
 
     /// Whether there was; from here on, what comes is news again.
@@ -182,19 +202,14 @@ impl Database {
         self.purge_hurries.store(0, Release);
     }
 
-    /// Whether there is.
-    pub fn is_dirty(&self) -> bool {
-        self.dirty.load(Acquire) != 0
-    }
-
     /// Something cannot wait for the next pass.
     pub fn set_urgent(&self) {
         self.urgent.store(1, Release);
     }
 
-    /// From here on, what cannot wait is news again.
+    /// From here on, what cannot wait is news again: what came before is found by who looks for it now.
     pub fn take_urgent(&self) {
-        self.urgent.store(0, Release);
+        self.urgent.swap(0, SeqCst);
     }
 
     /// Whether something cannot.

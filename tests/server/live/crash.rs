@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::Client;
-use session_timeout_tests::{Database, Server, eventually, param, wait_for};
+use session_timeout_tests::{Database, Server, eventually, param, stays, wait_for};
 
 use super::cluster::{
     Book, Life, Load, ago, assert_kept, assert_no_process_broke, assert_settles, catch_worker_unless, check_many,
@@ -167,7 +167,7 @@ fn a_terminated_worker_is_followed_by_another_that_does_what_it_had_not_done() {
 /// What a worker does may be what the server crashed of.
 #[test]
 fn after_a_crash_no_worker_comes_before_the_launcher_has_napped() {
-    let server = live().setting("session_timeout.naptime", "3600").start();
+    let server = preloaded().setting("session_timeout.naptime", "3600").start();
     let database = server.database("crash");
     let mut client = database.connect();
     let victim: i32 = client.value("SELECT pg_backend_pid()", &[]);
@@ -181,11 +181,12 @@ fn after_a_crash_no_worker_comes_before_the_launcher_has_napped() {
     client.open("marked");
     client.has_been_idle("marked", "3 hours");
     assert!(!client.check("marked"));
-    thread::sleep(Duration::from_secs(2));
-    assert!(!has_made_a_pass(&mut client));
+    stays("no worker comes", Duration::from_secs(2), || {
+        !has_made_a_pass(&mut client)
+    });
     // Whoever has mended it need not wait for so long.
-    server.execute("ALTER SYSTEM SET session_timeout.naptime = 1");
-    server.execute("SELECT pg_reload_conf()");
+    server.set("session_timeout.naptime", "1");
+    server.reload();
     eventually("the session is ended", SOON, || client.stored("marked").is_none());
 }
 

@@ -9,6 +9,7 @@ mod clock;
 mod commits;
 mod crash;
 mod databases;
+mod passes;
 mod pooler;
 mod registry;
 mod restart;

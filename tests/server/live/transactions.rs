@@ -553,3 +553,21 @@ fn a_transaction_that_only_checked_is_prepared() {
     assert_eq!(client.peek(&sid).last_activity, touched);
     assert_eq!(client.value::<i64>(PREPARED, &[]), 0);
 }
+
+/// It was not open any more, and yet its row is not to outlive the revocation: a crash would forget that it was found expired.
+#[test]
+fn a_revocation_takes_sessions_along_that_were_found_expired() {
+    let database = database("revoked", &QUIET);
+    let mut client = database.connect();
+    let sid = new_sid();
+    client.run("BEGIN");
+    client.write("SELECT session_timeout.open_session($1, 'leaver')", &[&sid]);
+    client.has_been_idle(&sid, "3 hours");
+    assert!(!client.check(&sid));
+    let closed: i64 = client.value("SELECT session_timeout.close_user_sessions('leaver')", &[]);
+    assert_eq!(closed, 0);
+    assert!(client.stored(&sid).is_none());
+    assert_eq!(client.event_kinds(&sid), ["idle_expired"]);
+    client.run("COMMIT");
+    assert_eq!(client.event_kinds(&sid), ["idle_expired"]);
+}

@@ -1,0 +1,97 @@
+//! A pass of the worker as a whole: what fails in one step, and what is due when.
+
+use session_timeout_tests::{eventually, param};
+
+use super::cluster::{check_many, open_many};
+use super::support::{
+    QUICK, database, database_of, live, open_expired, preloaded, wait_until_flushed, wait_until_gone, worker_figure,
+};
+use crate::in_flight::SOON;
+use crate::support::{SessionCalls, new_sid};
+
+/// What cannot be told of is not deleted. Everything else goes on.
+#[test]
+fn a_step_that_fails_keeps_no_other_from_its_turn() {
+    let database = database("steps", &QUICK);
+    let mut client = database.connect();
+    // A second event of a user is refused.
+    client.run("CREATE UNIQUE INDEX one ON session_timeout.session_event (user_name)");
+    let (closed, marked) = (new_sid(), new_sid());
+    for sid in [&closed, &marked] {
+        client.write("SELECT session_timeout.open_session($1, 'user')", &[sid]);
+    }
+    client.close_sid(&closed);
+    client.has_been_idle(&marked, "3 hours");
+    assert!(!client.check(&marked));
+    // From its row alone nobody would say so any more: the purge passes it by.
+    client.set_param(param::DELAY, Some("1 day"));
+    eventually("a failure", SOON, || worker_figure(&mut client, "failures") >= 1);
+    let (active, forgotten) = (new_sid(), new_sid());
+    for sid in [&active, &forgotten] {
+        client.open(sid);
+    }
+    client.has_been_idle(&forgotten, "2 days");
+    let touched = client.verdict(&active).last_activity.expect("an activity");
+    wait_until_flushed(&mut client, &active, touched);
+    wait_until_gone(&mut client, &forgotten);
+    assert!(client.stored(&marked).is_some());
+    client.run("DROP INDEX session_timeout.one");
+    wait_until_gone(&mut client, &marked);
+}
+
+#[test]
+fn a_shorter_nap_shortens_the_intervals_at_once() {
+    let server = preloaded().setting("session_timeout.naptime", "3600").start();
+    let database = database_of(&server, "nap", &QUICK);
+    let mut client = database.connect();
+    // Neither the flush nor the purge is due before an hour has passed.
+    open_many(&mut client, "sid", 10);
+    assert_eq!(check_many(&mut client, "sid", 10), 10);
+    open_expired(&mut client, "forgotten");
+    server.set("session_timeout.naptime", "1");
+    server.reload();
+    wait_until_gone(&mut client, "forgotten");
+    eventually("activity is written", SOON, || {
+        worker_figure(&mut client, "flushed") >= 10
+    });
+}
+
+#[test]
+fn what_is_set_for_a_database_does_not_bear_on_its_worker() {
+    let nobody = live().role("nobody", "NOLOGIN");
+    let database = database("settings", &QUICK);
+    let mut client = database.connect();
+    let name = database.name();
+    for setting in [
+        "default_transaction_read_only = on",
+        "default_transaction_isolation = serializable",
+        "default_transaction_deferrable = on",
+        "session_replication_role = replica",
+        "search_path = nowhere",
+        "statement_timeout = 1",
+        "lock_timeout = 1",
+        "idle_in_transaction_session_timeout = 1",
+        &format!("role = {}", nobody.name()),
+    ] {
+        client.run(&format!("ALTER DATABASE {name} SET {setting}"));
+    }
+    if client.value::<i32>("SELECT current_setting('server_version_num')::int", &[]) >= 170_000 {
+        client.run(&format!("ALTER DATABASE {name} SET transaction_timeout = 1"));
+    }
+    // More than is written in a millisecond.
+    open_many(&mut client, "many", 5000);
+    assert_eq!(check_many(&mut client, "many", 5000), 5000);
+    let expired = new_sid();
+    open_expired(&mut client, &expired);
+    assert!(!client.check(&expired));
+    let forgotten = new_sid();
+    open_expired(&mut client, &forgotten);
+    for sid in [&expired, &forgotten] {
+        wait_until_gone(&mut client, sid);
+        assert_eq!(client.event_kinds(sid), ["idle_expired"]);
+    }
+    eventually("all activity is written", SOON, || {
+        worker_figure(&mut client, "flushed") == 5000
+    });
+    assert_eq!(worker_figure(&mut client, "failures"), 0);
+}
