@@ -7,11 +7,24 @@
 -- TRUNCATE with RESTART IDENTITY is not to begin it anew: a version never comes again.
 ALTER SEQUENCE session_timeout.session_version_seq OWNED BY NONE;
 
+-- For each row, as rows that replication brings fire nothing else.
+DROP TRIGGER parameter_after_change ON session_timeout.config_parameter;
+CREATE TRIGGER parameter_after_change AFTER INSERT OR UPDATE OR DELETE ON session_timeout.config_parameter
+    FOR EACH ROW EXECUTE FUNCTION session_timeout.parameter_after_change();
+ALTER TABLE session_timeout.config_parameter ENABLE ALWAYS TRIGGER parameter_after_change;
+CREATE TRIGGER parameter_after_truncate AFTER TRUNCATE ON session_timeout.config_parameter
+    FOR EACH STATEMENT EXECUTE FUNCTION session_timeout.parameter_after_change();
+ALTER TABLE session_timeout.config_parameter ENABLE ALWAYS TRIGGER parameter_after_truncate;
+
 COMMENT ON TABLE session_timeout.config_parameter IS
     'Parameters, in the form of Odoo''s ir.config_parameter. A change takes effect at its commit, at the next check of '
     'every session. A deleted row means its default. A value that does not parse, and an unknown key with the prefix '
     'inactive_session_time_out_, are refused (22023); other keys are stored as they are, with a warning where one is '
     'almost that of a parameter.';
+
+COMMENT ON FUNCTION session_timeout.session_after_delete() IS
+    'Writes the event and the notice of a row deleted by hand; of one that replication deletes, which has been told of '
+    'where it happened, nothing';
 
 COMMENT ON FUNCTION session_timeout.purge_sessions() IS
     'Deletes every session that is past a limit, with its event and notice, and the events older than the retention: how '

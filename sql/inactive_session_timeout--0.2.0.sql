@@ -140,9 +140,13 @@ ALTER TABLE session_timeout.config_parameter ENABLE ALWAYS TRIGGER parameter_bef
 CREATE FUNCTION session_timeout.parameter_after_change() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'ist_parameter_after_change';
 COMMENT ON FUNCTION session_timeout.parameter_after_change() IS 'Makes every backend read the parameters anew at commit';
-CREATE TRIGGER parameter_after_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON session_timeout.config_parameter
-    FOR EACH STATEMENT EXECUTE FUNCTION session_timeout.parameter_after_change();
+-- For each row, as rows that replication brings fire nothing else.
+CREATE TRIGGER parameter_after_change AFTER INSERT OR UPDATE OR DELETE ON session_timeout.config_parameter
+    FOR EACH ROW EXECUTE FUNCTION session_timeout.parameter_after_change();
 ALTER TABLE session_timeout.config_parameter ENABLE ALWAYS TRIGGER parameter_after_change;
+CREATE TRIGGER parameter_after_truncate AFTER TRUNCATE ON session_timeout.config_parameter
+    FOR EACH STATEMENT EXECUTE FUNCTION session_timeout.parameter_after_change();
+ALTER TABLE session_timeout.config_parameter ENABLE ALWAYS TRIGGER parameter_after_truncate;
 
 CREATE FUNCTION session_timeout.session_before_write() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'ist_session_before_write';
@@ -155,7 +159,9 @@ ALTER TABLE session_timeout.session ENABLE ALWAYS TRIGGER session_before_write;
 
 CREATE FUNCTION session_timeout.session_after_delete() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'ist_session_after_delete';
-COMMENT ON FUNCTION session_timeout.session_after_delete() IS 'Writes the event and the notice of a row deleted by hand';
+COMMENT ON FUNCTION session_timeout.session_after_delete() IS
+    'Writes the event and the notice of a row deleted by hand; of one that replication deletes, which has been told of '
+    'where it happened, nothing';
 CREATE TRIGGER session_after_delete AFTER DELETE ON session_timeout.session
     FOR EACH ROW EXECUTE FUNCTION session_timeout.session_after_delete();
 ALTER TABLE session_timeout.session ENABLE ALWAYS TRIGGER session_after_delete;
