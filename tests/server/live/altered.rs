@@ -3,7 +3,7 @@
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, error_of, eventually};
 
-use super::support::{QUICK, alone, database, database_of, wait_until_gone};
+use super::support::{QUICK, alone, database, database_of, open_expired, wait_until_gone, worker_figure};
 use crate::in_flight::SOON;
 use crate::support::{SessionCalls, new_sid};
 
@@ -79,6 +79,24 @@ fn an_added_column_that_cannot_be_filled_is_refused_by_name() {
     assert_eq!(error_of(admin.batch_execute(open)).sqlstate, "0A000");
     admin.run("ALTER TABLE session_timeout.session DROP COLUMN age");
     admin.run(open);
+}
+
+#[test]
+fn a_pass_that_cannot_fill_an_added_column_shows_the_sqlstate_and_goes_on_without_it() {
+    let database = database("unfilled_event", &QUICK);
+    let mut admin = database.connect();
+    admin.run("ALTER TABLE session_timeout.session_event ADD COLUMN needed int NOT NULL");
+    let sid = new_sid();
+    open_expired(&mut admin, &sid);
+    eventually("a pass fails", SOON, || worker_figure(&mut admin, "failures") > 0);
+    let error: String = admin.value(
+        "SELECT last_error FROM session_timeout.stat_worker WHERE datname = current_database()",
+        &[],
+    );
+    assert_eq!(error, "23502");
+    admin.run("ALTER TABLE session_timeout.session_event DROP COLUMN needed");
+    wait_until_gone(&mut admin, &sid);
+    assert_eq!(admin.event_kinds(&sid), ["idle_expired"]);
 }
 
 /// Makes an index before that of the extension in PostgreSQL's list of them.
