@@ -15,7 +15,7 @@ fn a_step_that_fails_keeps_no_other_from_its_turn() {
     let database = database("steps", &QUICK);
     let mut client = database.connect();
     // A second event of a user is refused.
-    client.run("CREATE UNIQUE INDEX one ON session_timeout.session_event (user_name)");
+    client.run("CREATE UNIQUE INDEX another ON session_timeout.session_event (user_name)");
     let (closed, marked) = (new_sid(), new_sid());
     for sid in [&closed, &marked] {
         client.write("SELECT session_timeout.open_session($1, 'user')", &[sid]);
@@ -35,7 +35,7 @@ fn a_step_that_fails_keeps_no_other_from_its_turn() {
     wait_until_flushed(&mut client, &active, touched);
     wait_until_gone(&mut client, &forgotten);
     assert!(client.stored(&marked).is_some());
-    client.run("DROP INDEX session_timeout.one");
+    client.run("DROP INDEX session_timeout.another");
     wait_until_gone(&mut client, &marked);
 }
 
