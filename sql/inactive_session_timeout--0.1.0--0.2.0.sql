@@ -22,6 +22,17 @@ COMMENT ON TABLE session_timeout.config_parameter IS
     'inactive_session_time_out_, are refused (22023); other keys are stored as they are, with a warning where one is '
     'almost that of a parameter.';
 
+COMMENT ON COLUMN session_timeout.verdict.valid IS 'Whether the request may go on';
+COMMENT ON COLUMN session_timeout.verdict.status IS
+    'active, ignored (valid, on an ignored URL), idle_expired, absolute_expired, closed (while that is still known), unknown';
+COMMENT ON COLUMN session_timeout.verdict.user_name IS 'Whose session it is';
+COMMENT ON COLUMN session_timeout.verdict.opened_at IS 'When it was opened, or opened again';
+COMMENT ON COLUMN session_timeout.verdict.last_activity IS 'Its last activity, this request included where it counts';
+COMMENT ON COLUMN session_timeout.verdict.expires_at IS
+    'When it ends if no further request counts, by the earlier of its limits; NULL with no limit in force';
+COMMENT ON COLUMN session_timeout.verdict.expires_in IS 'How long that is from now; negative once past';
+COMMENT ON COLUMN session_timeout.verdict.warn IS 'True from inactive_session_time_out_warning before the end on';
+
 COMMENT ON FUNCTION session_timeout.session_after_delete() IS
     'Writes the event and the notice of a row deleted by hand; of one that replication deletes, which has been told of '
     'where it happened, nothing';

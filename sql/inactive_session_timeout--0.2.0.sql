@@ -193,6 +193,16 @@ COMMENT ON TYPE session_timeout.verdict IS
     '(while that is still known), unknown. expires_at and expires_in are NULL with no limit in force; expires_in is '
     'negative once past; warn is true from inactive_session_time_out_warning before the end on. All but valid, status '
     'and warn are NULL where there is no such session.';
+COMMENT ON COLUMN session_timeout.verdict.valid IS 'Whether the request may go on';
+COMMENT ON COLUMN session_timeout.verdict.status IS
+    'active, ignored (valid, on an ignored URL), idle_expired, absolute_expired, closed (while that is still known), unknown';
+COMMENT ON COLUMN session_timeout.verdict.user_name IS 'Whose session it is';
+COMMENT ON COLUMN session_timeout.verdict.opened_at IS 'When it was opened, or opened again';
+COMMENT ON COLUMN session_timeout.verdict.last_activity IS 'Its last activity, this request included where it counts';
+COMMENT ON COLUMN session_timeout.verdict.expires_at IS
+    'When it ends if no further request counts, by the earlier of its limits; NULL with no limit in force';
+COMMENT ON COLUMN session_timeout.verdict.expires_in IS 'How long that is from now; negative once past';
+COMMENT ON COLUMN session_timeout.verdict.warn IS 'True from inactive_session_time_out_warning before the end on';
 
 CREATE FUNCTION session_timeout.check_session(sid text, url text DEFAULT NULL) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ist_check_session';

@@ -275,14 +275,15 @@ fn every_member_of_the_extension_has_a_comment() {
 }
 
 #[test]
-fn every_column_of_a_table_or_view_has_a_comment() {
+fn every_column_of_a_table_view_or_type_has_a_comment() {
     let without = texts(
         &mut app(),
         &format!(
-            "SELECT objid::regclass || '.' || attname FROM ({MEMBERS}) AS member \
-             JOIN pg_attribute ON attrelid = objid AND classid = 'pg_class'::regclass \
-             JOIN pg_class AS c ON c.oid = objid AND relkind IN ('r', 'v') \
-             WHERE attnum > 0 AND NOT attisdropped AND col_description(objid, attnum) IS NULL"
+            "SELECT c.oid::regclass || '.' || attname FROM ({MEMBERS}) AS member \
+             JOIN pg_class AS c ON relkind IN ('r', 'v', 'c') \
+               AND (classid, objid) IN (('pg_class'::regclass, c.oid), ('pg_type'::regclass, reltype)) \
+             JOIN pg_attribute ON attrelid = c.oid \
+             WHERE attnum > 0 AND NOT attisdropped AND col_description(c.oid, attnum) IS NULL"
         ),
         &[],
     );
