@@ -12,7 +12,10 @@
 //! | `settings` | the parameters, parsed once per backend |
 //! | `ending` | `session_event` rows and notices |
 //! | `transaction` | what the current transaction changed |
-//! | `process`, `unguarded` | what a process keeps for itself; calls of PostgreSQL that need no guard |
+//! | `shared` | the shared memory: the registry, what is known of each database, the counters, the snapshot file |
+//! | `maintenance` | the launcher and the workers |
+//! | `process`, `kept`, `unguarded` | what a process keeps for itself, and for how long; calls of PostgreSQL that need no guard |
+//! | `clock`, `guc` | the wall clock; the settings of the server |
 //! | `error` | every error of ours: SQLSTATE, message, hint |
 //!
 //! Locks, as far as rows go: a reader takes `AccessShareLock` on a table and releases it at once; a writer takes

@@ -50,7 +50,8 @@ counters! {
     in_flux,
     /// Checks that were answered by the row, as the registry was full.
     full,
-    /// Touches that no entry took: the registry was full.
+    /// Touches that no entry took: the registry was full, the session was being committed and had no entry, the database has no
+    /// place, or the check ran in a parallel worker.
     lost_touches,
 }
 

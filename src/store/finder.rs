@@ -4,12 +4,11 @@
 
 use std::ops::ControlFlow;
 use std::ptr;
-use std::thread::panicking;
 
 use pgrx::pg_sys;
 use session_timeout_core::digest::Digest;
 
-use super::scan::{self, Version, rows_by_key};
+use super::scan::{self, IndexScan, Version, rows_by_key};
 use super::session_row::{column, digest_datum};
 use super::table::{Latest, Slot, Table};
 
@@ -52,7 +51,7 @@ impl Finder {
             return self.find_without_index(digest);
         };
         index.look_for(digest);
-        while let Some(place) = index.next_place() {
+        while let Some(place) = index.scan.next_place() {
             // SAFETY: the table is a heap, as its index is open, and the slot is of its kind; it holds the version until the
             // next call.
             unsafe {
@@ -131,19 +130,17 @@ unsafe fn has_room_to_update(slot: *mut pg_sys::TupleTableSlot) -> bool {
     }
 }
 
-/// The primary key's index, and a scan of it that is begun anew for each key.
+/// The primary key's index, and the digest that is looked for in it.
 struct OpenIndex {
-    relation: pg_sys::Relation,
-    scan: pg_sys::IndexScanDesc,
+    scan: IndexScan,
     key: Box<Key>,
 }
 
-/// A digest as a `bytea` value, and the condition that the index's first column equals it.
+/// A digest as a `bytea` value.
 #[repr(C)]
 struct Key {
     header: u32,
     digest: [u8; Digest::LEN],
-    condition: pg_sys::ScanKeyData,
 }
 
 impl OpenIndex {
@@ -156,68 +153,18 @@ impl OpenIndex {
         let mut key = Box::new(Key {
             header: 0,
             digest: [0; Digest::LEN],
-            condition: pg_sys::ScanKeyData::default(),
         });
-        let value = ptr::from_mut(&mut key.header);
-        // SAFETY: the table is open, and so is its index until it is closed. The key's header and digest make a bytea value,
-        // which stays where it is as long as the scan. SnapshotAny is a constant of PostgreSQL's.
-        unsafe {
-            let mode = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
-            let relation = pg_sys::index_open(oid, mode);
-            pgrx::varlena::set_varsize_4b(value.cast(), (size_of::<u32>() + Digest::LEN) as i32);
-            pg_sys::ScanKeyInit(
-                &mut key.condition,
-                1,
-                pg_sys::BTEqualStrategyNumber as _,
-                pg_sys::F_BYTEAEQ.into(),
-                pg_sys::Datum::from(value),
-            );
-            let any = &raw mut pg_sys::SnapshotAnyData;
-            let scan = begin_scan(table, relation, any);
-            Some(Self { relation, scan, key })
-        }
+        let length = size_of::<u32>() + Digest::LEN;
+        // SAFETY: the header of a value of this length.
+        unsafe { pgrx::varlena::set_varsize_4b(ptr::from_mut(&mut key.header).cast(), length as i32) };
+        let scan = IndexScan::new(table, oid);
+        Some(Self { scan, key })
     }
 
     fn look_for(&mut self, digest: &Digest) {
         self.key.digest = *digest.as_bytes();
-        // SAFETY: the scan is open; it copies the condition, whose value stays.
-        unsafe { pg_sys::index_rescan(self.scan, &mut self.key.condition, 1, ptr::null_mut(), 0) };
-    }
-
-    /// Where another entry for the key leads to.
-    fn next_place(&mut self) -> Option<pg_sys::ItemPointerData> {
-        // SAFETY: the scan is open, and says so in memory of its own.
-        unsafe {
-            pg_sys::index_getnext_tid(self.scan, pg_sys::ScanDirection::ForwardScanDirection)
-                .as_ref()
-                .copied()
-        }
-    }
-}
-
-/// # Safety
-/// Both are open, and the index is the table's.
-unsafe fn begin_scan(table: &Table, index: pg_sys::Relation, snapshot: pg_sys::Snapshot) -> pg_sys::IndexScanDesc {
-    // SAFETY: by the caller's promise.
-    #[cfg(not(feature = "pg18"))]
-    unsafe {
-        pg_sys::index_beginscan(table.relation(), index, snapshot, 1, 0)
-    }
-    // SAFETY: by the caller's promise; nobody counts the scan.
-    #[cfg(feature = "pg18")]
-    unsafe {
-        pg_sys::index_beginscan(table.relation(), index, snapshot, ptr::null_mut(), 1, 0)
-    }
-}
-
-impl Drop for OpenIndex {
-    fn drop(&mut self) {
-        if !panicking() {
-            // SAFETY: open until here.
-            unsafe {
-                pg_sys::index_endscan(self.scan);
-                pg_sys::index_close(self.relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
-            }
-        }
+        // Header and digest make a value, which stays where it is as long as the scan.
+        let value = pg_sys::Datum::from(ptr::from_ref(&*self.key));
+        self.scan.look_for(pg_sys::F_BYTEAEQ, value);
     }
 }

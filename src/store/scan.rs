@@ -107,22 +107,15 @@ fn rows_by_index<T>(
     mut each: impl FnMut(Version) -> ControlFlow<T>,
 ) -> Option<T> {
     let slot = table.new_slot();
-    let mut scan_key = pg_sys::ScanKeyData::default();
-    // SAFETY: the table is open, the key outlives the scan.
-    let scan = unsafe {
-        let equal = pg_sys::BTEqualStrategyNumber as _;
-        pg_sys::ScanKeyInit(&mut scan_key, 1, equal, equals.into(), key);
-        IndexScan::begin(table, index, &mut scan_key)
-    };
-    // SAFETY: the scan is open, and keeps the places that it leads to from being used anew.
-    unsafe {
-        let forward = pg_sys::ScanDirection::ForwardScanDirection;
-        while let Some(&place) = pg_sys::index_getnext_tid(scan.scan, forward).as_ref() {
-            if fetch_visible(table, snapshot, place, &slot)
-                && let ControlFlow::Break(found) = each(Version(slot.as_ptr()))
-            {
-                return Some(found);
-            }
+    let mut scan = IndexScan::new(table, index);
+    scan.look_for(equals, key);
+    while let Some(place) = scan.next_place() {
+        // SAFETY: the table is a heap, and the slot is of its kind; the scan keeps the places that it leads to from being
+        // used anew.
+        if unsafe { fetch_visible(table, snapshot, place, &slot) }
+            && let ControlFlow::Break(found) = each(Version(slot.as_ptr()))
+        {
+            return Some(found);
         }
     }
     None
@@ -265,25 +258,46 @@ pub fn rows_in_order(table: &Table, snapshot: &Latest, index: Oid, mut each: imp
     }
 }
 
-struct IndexScan {
+/// A scan of an index for one value after another of its first column: for the places where entries for it lead to.
+pub struct IndexScan {
     index: pg_sys::Relation,
     scan: pg_sys::IndexScanDesc,
 }
 
 impl IndexScan {
-    /// # Safety
-    /// The index is one of the table; the key outlives the scan.
-    unsafe fn begin(table: &Table, index: Oid, key: *mut pg_sys::ScanKeyData) -> Self {
-        // SAFETY: by the caller's promise; SnapshotAny is a constant of PostgreSQL's.
+    /// Of an index of the table.
+    pub fn new(table: &Table, index: Oid) -> Self {
+        // SAFETY: the table is open, and so is its index until it is closed; SnapshotAny is a constant of PostgreSQL's.
         unsafe {
             let index = pg_sys::index_open(index, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
             let any = &raw mut pg_sys::SnapshotAnyData;
             #[cfg(not(feature = "pg18"))]
             let scan = pg_sys::index_beginscan(table.relation(), index, any, 1, 0);
+            // Nobody counts it.
             #[cfg(feature = "pg18")]
             let scan = pg_sys::index_beginscan(table.relation(), index, any, ptr::null_mut(), 1, 0);
-            pg_sys::index_rescan(scan, key, 1, ptr::null_mut(), 0);
             Self { index, scan }
+        }
+    }
+
+    /// Begins anew, for what equals `value` by the function `equals`. The value is to stay as long as it is looked for.
+    pub fn look_for(&mut self, equals: u32, value: pg_sys::Datum) {
+        let mut condition = pg_sys::ScanKeyData::default();
+        // SAFETY: the scan is open; it copies the condition.
+        unsafe {
+            let equal = pg_sys::BTEqualStrategyNumber as _;
+            pg_sys::ScanKeyInit(&mut condition, 1, equal, equals.into(), value);
+            pg_sys::index_rescan(self.scan, &mut condition, 1, ptr::null_mut(), 0);
+        }
+    }
+
+    /// Where another entry for it leads to.
+    pub fn next_place(&mut self) -> Option<pg_sys::ItemPointerData> {
+        // SAFETY: the scan is open, and says so in memory of its own.
+        unsafe {
+            pg_sys::index_getnext_tid(self.scan, pg_sys::ScanDirection::ForwardScanDirection)
+                .as_ref()
+                .copied()
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Points in time and the saturating arithmetic of limits.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
-/// Microseconds between the Unix epoch and PostgreSQL's (2000-01-01 00:00 UTC).
-const EPOCH_SHIFT: i64 = 946_684_800_000_000;
+/// PostgreSQL's `MIN_TIMESTAMP`, 4714 BC.
+pub(crate) const EARLIEST: i64 = -211_813_488_000_000_000;
 
-/// PostgreSQL's `MIN_TIMESTAMP`, 4714 BC, and `END_TIMESTAMP`, which is no timestamp any more, 294277 AD.
-const EARLIEST: i64 = -211_813_488_000_000_000;
+/// PostgreSQL's `END_TIMESTAMP`, which is no timestamp any more, 294277 AD.
 const END: i64 = 9_223_371_331_200_000_000;
 
 /// A point in time: microseconds since 2000-01-01 00:00 UTC, PostgreSQL's own scale.
@@ -46,12 +45,6 @@ impl Timestamp {
     }
 }
 
-impl From<DateTime<Utc>> for Timestamp {
-    fn from(time: DateTime<Utc>) -> Self {
-        Self(time.timestamp_micros().saturating_sub(EPOCH_SHIFT))
-    }
-}
-
 /// A span's microseconds, saturating at `i64`.
 pub fn to_micros(span: TimeDelta) -> i64 {
     span.num_microseconds()
@@ -69,12 +62,6 @@ pub fn span_of_interval(months: i32, days: i32, micros: i64) -> TimeDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_epoch_is_postgresqls() {
-        let millennium = "2000-01-01T00:00:00Z".parse::<DateTime<Utc>>().expect("a valid time");
-        assert_eq!(Timestamp::from(millennium), Timestamp::from_micros(0));
-    }
 
     #[test]
     fn arithmetic_saturates_and_infinities_stay() {

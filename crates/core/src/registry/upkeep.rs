@@ -28,6 +28,7 @@ pub enum Wanted {
     /// Those that are marked.
     Marked,
     /// Every one.
+    #[cfg(test)]
     Any,
 }
 

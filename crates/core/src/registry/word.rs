@@ -3,12 +3,8 @@
 //! The upper two bits are the mark, the lower 62 the activity. A touch is a maximum: it cannot move activity backwards,
 //! and as every marked word is greater than every unmarked one, it cannot clear a mark. An expiry is a compare-and-
 //! exchange on the very word that was judged: it fails where a touch came first.
-
-use crate::time::Timestamp;
+use crate::time::{EARLIEST, Timestamp};
 use crate::verdict::Expiry;
-
-/// The earliest activity a word tells apart: PostgreSQL's earliest timestamp, 4714 BC. Earlier, `-infinity`, is this.
-const EARLIEST: i64 = -211_813_488_000_000_000;
 
 /// Bits of activity: 146,000 years of microseconds.
 const ACTIVITY_BITS: u32 = 62;
