@@ -6,7 +6,7 @@ use pgrx::pg_sys::Datum;
 use session_timeout_core::digest::Digest;
 use session_timeout_core::event::Kind;
 
-use super::{Known, find_and_lock, remove, row_of};
+use super::{Known, change_of, find_and_lock, remove, row_of};
 use crate::catalog;
 use crate::ending::{self, Batch};
 use crate::error::Error;
@@ -119,7 +119,7 @@ pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<
                     // One that was found expired was not open: what is left of it is written here.
                     let kind = known.mark.map_or(Kind::Revoked, Kind::from);
                     batch.add(kind, digest, row.user_name(), known.session.last_activity)?;
-                    transaction::session_changed(&objects, &digest, Change::Closed);
+                    transaction::session_changed(&objects, &digest, change_of(kind));
                 }
                 Ok(())
             })?;

@@ -139,11 +139,15 @@ fn remove(
 ) -> Result<(), Error> {
     writer.delete(row)?;
     ending::tell(objects, kind, *digest, row.user_name(), known.session.last_activity)?;
-    let change = match kind {
-        Kind::IdleExpired | Kind::AbsoluteExpired => Change::Expired,
-        Kind::Closed | Kind::Revoked => Change::Closed,
-    };
-    transaction::session_changed(objects, digest, change);
+    transaction::session_changed(objects, digest, change_of(kind));
     store::make_visible();
     Ok(())
+}
+
+/// What the transaction that ends a session for this reason has done to it.
+fn change_of(kind: Kind) -> Change {
+    match kind {
+        Kind::IdleExpired | Kind::AbsoluteExpired => Change::Expired,
+        Kind::Closed | Kind::Revoked => Change::Closed,
+    }
 }
