@@ -221,9 +221,10 @@ class SessionTimeoutLogin(models.Model):
         """A login: ``session`` is new, and takes the place of the session identified by ``replaced``."""
         self.env["res.users"].flush_model(["login", "active"])
         with contextlib.nullcontext(self.env.cr) if not self.env.cr.readonly else self._own_cursor() as cr:
+            # In this order: a revocation of the user in flight waits for the old session's row, and the new one for it.
+            self._adopt(cr, session)
             if replaced:
                 cr.execute("SELECT session_timeout.close_session(%s)", (replaced,))
-            self._adopt(cr, session)
         self._mark(session)
         root.session_store.save(session)
 
