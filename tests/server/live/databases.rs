@@ -14,7 +14,7 @@ use session_timeout_tests::{Server, Shutdown, eventually, param, settles, stays}
 use super::cluster::{
     Book, Load, assert_kept, assert_no_process_broke, catch_worker, check_many, connect, open_many, size,
 };
-use super::support::{QUICK, database_of, open_expired, preloaded, wait_until_gone, worker_figure};
+use super::support::{QUICK, QUIET, database_of, open_expired, preloaded, wait_until_gone, worker_figure};
 use crate::in_flight::SOON;
 use crate::support::SessionCalls;
 
@@ -115,13 +115,12 @@ fn nothing_of_a_dropped_database_stays_in_memory() {
 fn nothing_of_a_database_that_was_dropped_just_before_a_shutdown_comes_back() {
     let server = preloaded().setting("session_timeout.naptime", "3600").start();
     let observing = server.database("observing");
-    server.execute("CREATE DATABASE vanishing");
-    let mut client = connect(&server, "vanishing");
-    client.run("CREATE EXTENSION inactive_session_timeout");
+    let vanishing = database_of(&server, "vanishing", &QUIET);
+    let mut client = vanishing.connect();
     open_many(&mut client, "sid", 10);
     assert_eq!(check_many(&mut client, "sid", 10), 10);
     drop(client);
-    server.execute("DROP DATABASE vanishing");
+    drop(vanishing);
     assert_eq!(entries(&mut observing.connect()), 10);
     server.restart(Shutdown::Fast);
     let mut observer = observing.connect();
