@@ -37,9 +37,9 @@ use crate::ending;
 use crate::entry::quietly;
 use crate::error::Error;
 use crate::process::PerProcess;
-use crate::session::version_of;
 use crate::shared::database::Database;
 use crate::shared::{self, Shared, database};
+use crate::store::session_row::SessionRow;
 use crate::store::table::{Latest, Table};
 use crate::store::{self, login_lock, session_row};
 
@@ -309,7 +309,7 @@ fn look_at_rows() {
         let (place, key) = next;
         let version = Table::open_to_read(Oid::from(key.table)).and_then(|table| {
             let snapshot = Latest::take(&table);
-            session_row::find(&table, &snapshot, &key.digest, |row| version_of(&row))
+            session_row::find(&table, &snapshot, &key.digest, |row| row.version())
         });
         CHANGES.with_borrow_mut(|changes| changes.sessions[place].session.set_committed(version));
         n = place + 1;

@@ -65,7 +65,7 @@ fn store_value(key: Datum, value: Datum) -> Result<Option<Datum>, Error> {
             return Ok(old);
         }
         let mut values: Values = vec![None; column::COUNT];
-        values[column::ID as usize - 1] = Some(config_row::free_id(&objects).into());
+        values[column::ID as usize - 1] = Some(config_row::free_id(writer.table(), objects.config_parameter_id).into());
         values[column::KEY as usize - 1] = Some(key);
         values[column::VALUE as usize - 1] = Some(value);
         values[column::CREATE_DATE as usize - 1] = now;

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::ending::{self, Batch};
 use crate::entry::{Answer, Call, sql_function, text_bytes};
 use crate::error::Error;
-use crate::session::{Known, row_of, version_of};
+use crate::session::Known;
 use crate::settings;
 use crate::store::scan::{Version, all_rows};
 use crate::store::session_row::{self, SessionRow};
@@ -82,13 +82,13 @@ fn session_before_write(call: Call) -> Answer {
     let Some(digest) = old.digest().filter(|_| !sets_clocks) else {
         if let Some(digest) = old.digest() {
             let key = transaction::key_of(&objects, &digest);
-            transaction::session_replaced(&key, version_of(&old), old.user_name_bytes());
+            transaction::session_replaced(&key, old.version(), old.user_name_bytes());
         }
         return Ok(Some(trigger.modified(&[(VERSION, next_version(None))])));
     };
     // Activity and mark go by the version: what is only in memory would be left behind.
-    let known = Known::of(&objects, &digest, &row_of(&old));
-    let old_version = version_of(&old);
+    let known = Known::of(&objects, &digest, &old.row());
+    let old_version = old.version();
     let from = (transaction::key_of(&objects, &digest), old_version);
     let version = if known.mark.is_none() {
         next_version(Some(from))
@@ -108,7 +108,7 @@ fn session_after_delete(call: Call) -> Answer {
     let old = trigger.old_row();
     if let Some(digest) = old.digest() {
         let objects = catalog::objects()?;
-        let known = Known::of(&objects, &digest, &row_of(&old));
+        let known = Known::of(&objects, &digest, &old.row());
         let kind = known.mark.map_or(Kind::Closed, Kind::from);
         ending::tell(&objects, kind, digest, old.user_name(), known.session.last_activity)?;
         transaction::session_changed(&objects, &digest, Change::Closed);
@@ -128,7 +128,7 @@ fn session_before_truncate(call: Call) -> Answer {
                 return;
             };
             told = scratch.run(|| {
-                let known = Known::of(&objects, &digest, &row_of(&row));
+                let known = Known::of(&objects, &digest, &row.row());
                 let kind = known.mark.map_or(Kind::Closed, Kind::from);
                 batch.add(kind, digest, row.user_name(), known.session.last_activity)
             });
@@ -195,12 +195,11 @@ fn replace_seeded(key: Datum) -> Result<(), Error> {
 /// The `id` wished for, or another where a row has it: it means nothing, and a dump's may be taken.
 fn free_id(wish: Option<Datum>) -> Result<Option<Datum>, Error> {
     let objects = catalog::objects()?;
-    if let (Some(wish), Some(table)) = (wish, Table::open_to_read(objects.config_parameter))
-        && !config_row::has_id(&table, wish.value() as i32)
-    {
-        return Ok(Some(wish));
-    }
-    Ok(Some(config_row::free_id(&objects).into()))
+    let Some(table) = Table::open_to_read(objects.config_parameter) else {
+        return Ok(wish);
+    };
+    let wish = wish.filter(|wish| !config_row::has_id(&table, wish.value() as i32));
+    Ok(wish.or_else(|| Some(config_row::free_id(&table, objects.config_parameter_id).into())))
 }
 
 /// A trigger that was fired for a row.

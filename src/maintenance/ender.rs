@@ -13,7 +13,7 @@ use session_timeout_core::verdict::Expiry;
 use crate::catalog::Objects;
 use crate::ending::{self, Batch};
 use crate::error::Error;
-use crate::session::{Known, Opening, lock_opening, row_of};
+use crate::session::{Known, Opening, lock_opening};
 use crate::settings;
 use crate::store::Scratch;
 use crate::store::finder::Finder;
@@ -80,7 +80,7 @@ impl<'o> Ender<'o> {
                 Opening::Gone => return Ok(true),
                 Opening::Busy => return Ok(false),
             };
-            let known = Known::of(objects, digest, &row_of(&row));
+            let known = Known::of(objects, digest, &row.row());
             writer.delete(&row)?;
             batch.add(expiry.into(), *digest, row.user_name(), known.session.last_activity)?;
             Ok(true)

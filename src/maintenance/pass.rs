@@ -34,8 +34,8 @@ use super::ender::Ender;
 use crate::catalog::{self, Objects};
 use crate::ending;
 use crate::error::Error;
+use crate::session::ahead;
 use crate::session::flush::{Flushed, Flusher, Placement};
-use crate::session::{ahead, row_of};
 use crate::shared::Shared;
 use crate::shared::database::{Database, Presence};
 use crate::store::finder::Finder;
@@ -388,7 +388,7 @@ impl Pass {
         let mut finder = Finder::new(ender.table().again());
         let is_end = scan::rows_of_pages(ender.table(), finder.snapshot(), from, PAGES, |version| {
             scratch.run(|| {
-                let row = row_of(&version);
+                let row = version.row();
                 let Some(digest) = version.digest() else { return };
                 match judge(&row.session, &params, Request::Look, now) {
                     Judgement::Expired(expiry) => candidates.push((version.tid(), digest, row, expiry)),

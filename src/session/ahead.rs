@@ -4,10 +4,10 @@
 use session_timeout_core::digest::Digest;
 use session_timeout_core::verdict::is_ahead;
 
-use super::{Known, Opening, lock_opening, row_of};
+use super::{Known, Opening, lock_opening};
 use crate::catalog::Objects;
 use crate::error::Error;
-use crate::store::session_row::{column, slot_of, timestamp_datum};
+use crate::store::session_row::{SessionRow, column, slot_of, timestamp_datum};
 use crate::store::write::{Purpose, Writer};
 use crate::transaction::{self, Change, key_of};
 use crate::{clock, store};
@@ -22,7 +22,7 @@ pub fn set_back(objects: &Objects, writer: &mut Writer, digest: &Digest, version
     let Opening::Held(row) = lock_opening(writer, digest, version, Purpose::Update)? else {
         return Ok(());
     };
-    let Known { session, mark } = Known::of(objects, digest, &row_of(&row));
+    let Known { session, mark } = Known::of(objects, digest, &row.row());
     let now = clock::now();
     // One that was found expired is about to be ended.
     if mark.is_some() || !is_ahead(&session, now) {

@@ -7,7 +7,7 @@ use session_timeout_core::registry::Row;
 use session_timeout_core::time::Timestamp;
 use session_timeout_core::verdict::{Judgement, Outlook, Request, Session, Status, judge, touch_is_due};
 
-use super::{Known, Opening, find_and_lock, live, lock_opening, remove, row_of};
+use super::{Known, Opening, find_and_lock, live, lock_opening, remove};
 use crate::catalog::{self, Objects};
 use crate::error::Error;
 use crate::store::session_row::{self, SessionRow, column, slot_of, timestamp_datum};
@@ -151,7 +151,7 @@ pub(super) fn read<T>(objects: &Objects, digest: &Digest, look: impl Fn(store::s
 
 /// The row as the registry takes it.
 pub(super) fn read_row(objects: &Objects, digest: &Digest) -> Option<Row> {
-    read(objects, digest, |version| row_of(&version))
+    read(objects, digest, |version| version.row())
 }
 
 /// Moves the activity of the opening that was judged forward to now, unless that has to wait for another transaction: losing a
@@ -192,7 +192,7 @@ fn expire(objects: &Objects, digest: &Digest, params: &Params) -> Result<(), Err
     let Some(row) = find_and_lock(&writer, digest, Purpose::Remove, Patience::Skip)? else {
         return Ok(());
     };
-    let known = Known::of(objects, digest, &row_of(&row));
+    let known = Known::of(objects, digest, &row.row());
     if let Some(expiry) = known.expiry(params) {
         remove(objects, &mut writer, &row, digest, &known, expiry.into())?;
     }

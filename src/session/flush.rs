@@ -2,7 +2,7 @@
 
 use session_timeout_core::registry::{Seen, Wanted};
 
-use super::{Opening, lock_opening, version_of};
+use super::{Opening, lock_opening};
 use crate::catalog;
 use crate::error::Error;
 use crate::shared;
@@ -73,7 +73,7 @@ impl Flusher {
         let Some((row, has_room)) = finder.find_to_update(&seen.digest) else {
             return Ok(Flushed::Gone);
         };
-        if version_of(&row) != seen.version {
+        if row.version() != seen.version {
             return Ok(Flushed::Gone);
         }
         if row.session().last_activity >= seen.activity {

@@ -6,7 +6,7 @@ use pgrx::pg_sys::Datum;
 use session_timeout_core::digest::Digest;
 use session_timeout_core::event::Kind;
 
-use super::{Known, change_of, find_and_lock, remove, row_of};
+use super::{Known, change_of, find_and_lock, remove};
 use crate::catalog;
 use crate::ending::{self, Batch};
 use crate::error::Error;
@@ -47,7 +47,7 @@ pub fn open(
             *slot_of(values, column::VERSION) = Some(version.get().into());
         };
         if let Some(row) = find_and_lock(&writer, digest, Purpose::Update, Patience::Wait)? {
-            let known = Known::of(&objects, digest, &row_of(&row));
+            let known = Known::of(&objects, digest, &row.row());
             if let Some(expiry) = known.expiry(&*settings::current()?) {
                 ending::tell(
                     &objects,
@@ -57,7 +57,7 @@ pub fn open(
                     known.session.last_activity,
                 )?;
             } else {
-                replaced = Some((row_of(&row).version, row.user_name_bytes().map(<[u8]>::to_vec)));
+                replaced = Some((row.version(), row.user_name_bytes().map(<[u8]>::to_vec)));
             }
             writer.update(&row, fill)?;
             break;
@@ -87,7 +87,7 @@ pub fn close(digest: &Digest) -> Result<bool, Error> {
     let Some(row) = find_and_lock(&writer, digest, Purpose::Remove, Patience::Wait)? else {
         return Ok(false);
     };
-    let known = Known::of(&objects, digest, &row_of(&row));
+    let known = Known::of(&objects, digest, &row.row());
     let kind = known.mark.map_or(Kind::Closed, Kind::from);
     remove(&objects, &mut writer, &row, digest, &known, kind)?;
     Ok(known.mark.is_none())
@@ -112,7 +112,7 @@ pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<
                     has_moved = true;
                     return Ok(());
                 };
-                let known = Known::of(&objects, &digest, &row_of(&row));
+                let known = Known::of(&objects, &digest, &row.row());
                 // It may have become another user's while we waited.
                 if row.user_name_bytes() == Some(user_name.1) {
                     writer.delete(&row)?;
@@ -146,7 +146,7 @@ pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
     let Some(row) = find_and_lock(&writer, old, Purpose::Remove, Patience::Wait)? else {
         return Ok(false);
     };
-    let known = Known::of(&objects, old, &row_of(&row));
+    let known = Known::of(&objects, old, &row.row());
     if let Some(expiry) = known.expiry(&params) {
         remove(&objects, &mut writer, &row, old, &known, expiry.into())?;
         return Ok(false);
@@ -155,13 +155,13 @@ pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
         return Err(Error::AlreadyOpen);
     }
     if let Some(present) = find_and_lock(&writer, new, Purpose::Remove, Patience::Wait)? {
-        let its = Known::of(&objects, new, &row_of(&present));
+        let its = Known::of(&objects, new, &present.row());
         match its.expiry(&params) {
             Some(expiry) => remove(&objects, &mut writer, &present, new, &its, expiry.into())?,
             None => return Err(Error::AlreadyOpen),
         }
     }
-    let (old_version, version) = (row_of(&row).version, store::next_value(objects.session_version));
+    let (old_version, version) = (row.version(), store::next_value(objects.session_version));
     writer.update(&row, |values| {
         *slot_of(values, column::DIGEST) = digest_datum(new);
         *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(known.session.last_activity));

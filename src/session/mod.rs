@@ -20,7 +20,6 @@ use session_timeout_core::verdict::{Expiry, Judgement, Request, Session, judge};
 
 use crate::catalog::Objects;
 use crate::error::Error;
-use crate::store::scan::Version;
 use crate::store::session_row::{self, SessionRow};
 use crate::store::table::Latest;
 use crate::store::write::{Attempt, Locked, Patience, Purpose, Writer};
@@ -67,21 +66,6 @@ impl Known {
     }
 }
 
-/// A row as the registry takes it.
-pub fn row_of(version: &Version) -> Row {
-    Row {
-        session: version.session(),
-        version: version_of(version),
-    }
-}
-
-/// Which opening a row is.
-pub fn version_of(version: &Version) -> i64 {
-    version
-        .column(session_row::column::VERSION)
-        .map_or(0, |datum| datum.value() as i64)
-}
-
 /// Finds the newest version of a session's row and locks it. `None` where there is none, or where it is another's and
 /// this is not to wait.
 fn find_and_lock(
@@ -122,7 +106,7 @@ pub fn lock_opening(writer: &Writer, digest: &Digest, version: i64, purpose: Pur
         return Ok(Opening::Gone);
     };
     Ok(match writer.lock(tid, &snapshot, purpose, Patience::Skip)? {
-        Attempt::Held(row) if version_of(&row) == version => Opening::Held(row),
+        Attempt::Held(row) if row.version() == version => Opening::Held(row),
         Attempt::Held(_) => Opening::Gone,
         Attempt::Busy | Attempt::Changed => Opening::Busy,
     })

@@ -2,7 +2,7 @@
 
 use session_timeout_core::verdict::{Judgement, Request, is_ahead, judge};
 
-use super::{Known, ahead, find_and_lock, row_of, version_of};
+use super::{Known, ahead, find_and_lock};
 use crate::ending::{self, Batch};
 use crate::error::Error;
 use crate::shared::{self, database};
@@ -28,14 +28,14 @@ pub fn purge() -> Result<usize, Error> {
         scratch.run(|| {
             let is_marked = || {
                 row.digest()
-                    .is_some_and(|digest| Known::of(&objects, &digest, &row_of(&row)).mark.is_some())
+                    .is_some_and(|digest| Known::of(&objects, &digest, &row.row()).mark.is_some())
             };
             let session = row.session();
             let is_expired = matches!(judge(&session, &params, Request::Look, now), Judgement::Expired(_));
             if is_expired || is_marked() {
                 candidates.extend(row.digest());
             } else if !has_worker && is_ahead(&session, now) {
-                ahead.extend(row.digest().map(|digest| (digest, version_of(&row))));
+                ahead.extend(row.digest().map(|digest| (digest, row.version())));
             }
         });
     });
@@ -46,7 +46,7 @@ pub fn purge() -> Result<usize, Error> {
             let Some(row) = find_and_lock(&writer, &digest, Purpose::Remove, Patience::Skip)? else {
                 return Ok(());
             };
-            let known = Known::of(&objects, &digest, &row_of(&row));
+            let known = Known::of(&objects, &digest, &row.row());
             let Some(expiry) = known.expiry(&params) else {
                 return Ok(());
             };

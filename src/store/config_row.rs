@@ -2,9 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use pgrx::pg_sys::{self, Datum};
-
-use crate::catalog::Objects;
+use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::scan::{Version, has_key, rows_by_key};
 use super::table::{Latest, Table};
@@ -29,14 +27,11 @@ pub fn find<T>(table: &Table, snapshot: &Latest, key: Datum, look: impl Fn(Versi
     })
 }
 
-/// An `id` that no row has.
-pub fn free_id(objects: &Objects) -> i32 {
-    let Some(table) = Table::open_to_read(objects.config_parameter) else {
-        return 0;
-    };
+/// An `id` that no row of the table has, from the sequence of these.
+pub fn free_id(table: &Table, ids: Oid) -> i32 {
     loop {
-        let id = super::next_value(objects.config_parameter_id) as i32;
-        if !has_id(&table, id) {
+        let id = super::next_value(ids) as i32;
+        if !has_id(table, id) {
             return id;
         }
     }

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use pgrx::pg_sys::{self, AttrNumber, Datum};
 use pgrx::prelude::*;
 use session_timeout_core::digest::Digest;
+use session_timeout_core::registry::Row;
 use session_timeout_core::time::{Timestamp, span_of_interval};
 use session_timeout_core::verdict::Session;
 
@@ -37,6 +38,15 @@ pub fn slot_of(values: &mut Values, column: AttrNumber) -> &mut Option<Datum> {
 pub trait SessionRow {
     /// Its clocks and limits.
     fn session(&self) -> Session;
+    /// Which opening it is.
+    fn version(&self) -> i64;
+    /// Both, as the registry takes them.
+    fn row(&self) -> Row {
+        Row {
+            session: self.session(),
+            version: self.version(),
+        }
+    }
     /// Its digest; `None` where the row holds none, which its constraints exclude.
     fn digest(&self) -> Option<Digest>;
     /// Its user name, a `text` in the current memory context.
@@ -54,6 +64,10 @@ impl SessionRow for Version {
             idle_delay: self.column(column::IDLE_DELAY).map(span),
             absolute_delay: self.column(column::ABSOLUTE_DELAY).map(span),
         }
+    }
+
+    fn version(&self) -> i64 {
+        self.column(column::VERSION).map_or(0, |datum| datum.value() as i64)
     }
 
     fn digest(&self) -> Option<Digest> {
