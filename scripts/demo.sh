@@ -38,17 +38,7 @@ directory=$(mktemp -d /tmp/session-timeout-demo.XXXXXX) # short: a socket's path
 trap 'stop_server "$directory"' EXIT
 trap 'exit 130' INT TERM
 echo "$bindir" >"$directory/bindir"
-if [ "$(id -u)" -eq 0 ]; then chown -R postgres: "$directory"; fi
-
-# server_program NAME [argument…]: quiet where it succeeds
-server_program() {
-    (cd "$directory" && as_server "$bindir/$1" "${@:2}" >"$directory/output" 2>&1) ||
-        die "$1 failed:" "$(cat "$directory/output")"
-}
-server_program initdb -D data -U postgres -A trust -E UTF8 --locale=C --no-sync
-settings="-c listen_addresses='' -c unix_socket_directories='$directory' -c fsync=off"
-settings+=" -c shared_preload_libraries=$name -c session_timeout.naptime=1"
-server_program pg_ctl -D "$directory/data" -l log -o "$settings" -w start
+start_server "$bindir" "$directory"
 
 psql() { "$bindir/psql" -X -q -h "$directory" -U postgres -v ON_ERROR_STOP=1 "$@"; }
 psql -d postgres -c 'CREATE DATABASE demo'

@@ -107,6 +107,21 @@ as_server() {
     fi
 }
 
+# start_server BINDIR DIRECTORY: a throwaway server of the user postgres, which preloads the library, with its data, log and
+# socket in the directory. Quiet where it succeeds.
+start_server() {
+    local bindir=$1 directory=$2 settings
+    if [ "$(id -u)" -eq 0 ]; then chown -R postgres: "$directory"; fi
+    server_program() {
+        (cd "$directory" && as_server "$bindir/$1" "${@:2}" >"$directory/output" 2>&1) ||
+            die "$1 failed:" "$(cat "$directory/output")"
+    }
+    server_program initdb -D data -U postgres -A trust -E UTF8 --locale=C --no-sync
+    settings="-c listen_addresses='' -c unix_socket_directories='$directory' -c fsync=off"
+    settings+=" -c shared_preload_libraries=$name -c session_timeout.naptime=1"
+    server_program pg_ctl -D "$directory/data" -l log -o "$settings" -w start
+}
+
 # Scripts that write under target/ begin with this.
 become_builder() {
     if called_by_sudo; then

@@ -27,16 +27,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 say "Starting a PostgreSQL server of its own"
-if [ "$(id -u)" -eq 0 ]; then chown postgres: "$directory"; fi
-# server_program NAME [argument…]: quiet where it succeeds
-server_program() {
-    (cd "$directory" && as_server "$bindir/$1" "${@:2}" >"$directory/output" 2>&1) ||
-        die "$1 failed:" "$(cat "$directory/output")"
-}
-server_program initdb -D data -U postgres -A trust -E UTF8 --locale=C --no-sync
-settings="-c listen_addresses='' -c unix_socket_directories='$directory' -c fsync=off"
-settings+=" -c shared_preload_libraries=$name -c session_timeout.naptime=1"
-server_program pg_ctl -D "$directory/data" -l log -o "$settings" -w start
+start_server "$bindir" "$directory"
 export PGHOST=$directory PGUSER=app PGDATABASE=shop
 "$bindir/psql" -X -q -U postgres -d postgres -v ON_ERROR_STOP=1 \
     -c 'CREATE ROLE app LOGIN CREATEDB' -c 'CREATE DATABASE shop OWNER app'
