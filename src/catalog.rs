@@ -56,6 +56,16 @@ pub fn objects() -> Result<Objects, Error> {
     }
 }
 
+/// As [`objects`], with all that other backends have committed until now: for functions that lock the tables.
+///
+/// # Errors
+/// 55000 where the extension is not installed.
+pub fn newest_objects() -> Result<Objects, Error> {
+    // SAFETY: within a transaction.
+    unsafe { pg_sys::AcceptInvalidationMessages() };
+    objects()
+}
+
 /// What was found last, where it still holds.
 pub fn known() -> Option<Objects> {
     FOUND.with(Kept::get)
@@ -94,7 +104,7 @@ unsafe extern "C-unwind" fn on_access(
         && part == 0
         && session_table() == Some(object)
     {
-        transaction::all_sessions_changed(object);
+        transaction::all_sessions_changed();
         transaction::installation_changed();
     }
 }

@@ -39,9 +39,20 @@ pub fn current() -> Result<Rc<Params>, Error> {
     {
         return Ok(params);
     }
-    let objects = catalog::objects()?;
-    let (_, params) = PARAMS.with(|kept| kept.make(|| Ok::<_, Error>((generation, Rc::new(read(&objects))))))?;
+    let (_, params) = PARAMS.with(|kept| kept.make(|| Ok::<_, Error>((generation, Rc::new(read_newest()?)))))?;
     Ok(params)
+}
+
+/// Reads them from the table that is the extension's now. What this backend knows of it may be older: then that table is
+/// gone, and the attempt to lock it has taken in what took its place.
+fn read_newest() -> Result<Params, Error> {
+    const TRIES: usize = 8;
+    for _ in 0..TRIES {
+        if let Some(params) = read(&catalog::objects()?) {
+            return Ok(params);
+        }
+    }
+    Err(Error::NotInstalled)
 }
 
 /// The parameters, where they can be had without waiting for a lock on their table.
@@ -98,11 +109,10 @@ unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relatio
     }
 }
 
-fn read(objects: &Objects) -> Params {
+/// `None` where the table is gone: that is no reason for the defaults.
+fn read(objects: &Objects) -> Option<Params> {
     let mut params = Params::default();
-    let Some(table) = Table::open_to_read(objects.config_parameter) else {
-        return params;
-    };
+    let table = Table::open_to_read(objects.config_parameter)?;
     let snapshot = Latest::take(&table);
     all_rows(&table, &snapshot, |row| {
         let (Some(key), Some(value)) = (row.column(column::KEY), row.column(column::VALUE)) else {
@@ -115,5 +125,5 @@ fn read(objects: &Objects) -> Params {
             let _ = params.set(key, value);
         }
     });
-    params
+    Some(params)
 }

@@ -9,7 +9,7 @@
 //! | after the commit, before it returns | what goes on under another version takes activity and mark along; all that changed becomes unverified: the next check reads the row; the parameters' generation goes up |
 //! | after an abort, at whatever point | likewise, so that a flux that had begun ends; the parameters stay |
 //!
-//! The list is bounded: past [`MOST`] sessions the whole table is meant. It is never shortened: after a rollback to a
+//! The list is bounded: past [`MOST`] sessions all of the database are meant. It is never shortened: after a rollback to a
 //! savepoint a session may be on it that was not changed, which costs one read of its row. What runs after the commit
 //! record is written allocates nothing and raises nothing.
 //!
@@ -49,10 +49,11 @@ pub const MOST: usize = 256;
 #[derive(Default)]
 struct Changes {
     sessions: Vec<Listed>,
-    /// The session table, where more was changed than is listed.
-    whole_table: Option<(u32, u32)>,
+    /// More sessions of this database were changed than are listed, of whichever of its tables: the extension may be dropped
+    /// and created behind a savepoint.
+    all_sessions: bool,
     /// Where its flux is counted.
-    whole_table_flux: Option<&'static Database>,
+    all_sessions_flux: Option<&'static Database>,
     parameters: bool,
     installation: bool,
     /// Some of it was rolled back to a savepoint.
@@ -67,7 +68,7 @@ struct Listed {
 
 impl Changes {
     fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.whole_table.is_none() && !self.parameters
+        self.sessions.is_empty() && !self.all_sessions && !self.parameters
     }
 
     fn of(&mut self, key: &Key) -> Option<&mut Listed> {
@@ -91,8 +92,8 @@ impl Changes {
 
 static CHANGES: PerProcess<RefCell<Changes>> = PerProcess::new(RefCell::new(Changes {
     sessions: Vec::new(),
-    whole_table: None,
-    whole_table_flux: None,
+    all_sessions: false,
+    all_sessions_flux: None,
     parameters: false,
     installation: false,
     rolled_back: false,
@@ -120,7 +121,7 @@ pub fn session_changed(objects: &Objects, digest: &Digest, change: Change) {
     let key = key_of(objects, digest);
     CHANGES.with_borrow_mut(|changes| match changes.listed(&key) {
         Some(listed) => listed.session.set_change(change),
-        None => changes.whole_table = Some((key.database, key.table)),
+        None => changes.all_sessions = true,
     });
 }
 
@@ -154,10 +155,8 @@ pub fn session_replaced(key: &Key, version: i64, user_name: Option<&[u8]>) {
 }
 
 /// The current transaction changes any number of sessions.
-pub fn all_sessions_changed(session_table: Oid) {
-    // SAFETY: as key_of.
-    let database = unsafe { pg_sys::MyDatabaseId };
-    CHANGES.with_borrow_mut(|changes| changes.whole_table = Some((database.into(), session_table.into())));
+pub fn all_sessions_changed() {
+    CHANGES.with_borrow_mut(|changes| changes.all_sessions = true);
 }
 
 /// The current transaction changes a parameter.
@@ -191,7 +190,7 @@ pub fn part_in(key: &Key) -> Part {
         if let Some(listed) = changes.of(key) {
             return Part::Own(listed.session.change());
         }
-        if changes.whole_table.is_some() || changes.parameters {
+        if changes.all_sessions || changes.parameters {
             return Part::Own(Change::None);
         }
         Part::None
@@ -318,11 +317,11 @@ fn look_at_rows() {
 
 fn begin_flux(shared: &'static Shared) {
     CHANGES.with_borrow_mut(|changes| {
-        if changes.whole_table.is_some()
+        if changes.all_sessions
             && let Some(database) = database::mine(shared)
         {
             database.flux.fetch_add(1, AcqRel);
-            changes.whole_table_flux = Some(database);
+            changes.all_sessions_flux = Some(database);
         }
         for listed in &mut changes.sessions {
             listed.session.flux = Some(shared.registry.begin_flux(listed.session.key()));
@@ -342,7 +341,10 @@ fn tell_of_replaced(shared: &'static Shared) -> Result<(), Error> {
             Some((place, key, listed.replaced_name.take(), activity, mark?))
         })
     }) {
-        if let Ok(objects) = catalog::objects() {
+        // Events of a table that is gone went with it.
+        if let Ok(objects) = catalog::objects()
+            && key.table == u32::from(objects.session)
+        {
             // A text's bytes are laid out as a bytea's.
             let name = name.and_then(|name| (*name).into_datum());
             // SAFETY: within the transaction. A row is written under a snapshot, and the statements' are gone by now. An
@@ -365,8 +367,8 @@ fn end(committed: bool) {
             changes.settle(shared, committed);
         }
         changes.sessions.clear();
-        changes.whole_table = None;
-        changes.whole_table_flux = None;
+        changes.all_sessions = false;
+        changes.all_sessions_flux = None;
         changes.parameters = false;
         changes.installation = false;
         changes.rolled_back = false;
@@ -401,10 +403,11 @@ impl Changes {
             let (key, flux, outcome) = (*session.key(), session.flux.take(), session.outcome(committed));
             shared.registry.end_flux(&key, flux, outcome, estate);
         }
-        if let Some((database, table)) = self.whole_table {
-            shared.registry.unverify_all(database, table);
+        if self.all_sessions {
+            // SAFETY: as key_of.
+            shared.registry.unverify_all(unsafe { pg_sys::MyDatabaseId }.into());
         }
-        if let Some(database) = self.whole_table_flux {
+        if let Some(database) = self.all_sessions_flux {
             database.flux.fetch_sub(1, AcqRel);
         }
         let Some(database) = database else { return };

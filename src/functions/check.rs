@@ -26,20 +26,23 @@ fn check_session(call: Call) -> Answer {
 
 /// `session_verdict(sid text, url text) → verdict`
 fn session_verdict(call: Call) -> Answer {
+    // Looked up before anything can take in that the extension was dropped under an old transaction.
+    let row_type = call.result_row_type();
     let finding = match call.digest(0)? {
         Some(digest) => check::check(&digest, call.text(1), Detail::Full)?,
         None => Finding::UNKNOWN,
     };
-    Ok(Some(verdict(&call, &finding)))
+    Ok(Some(verdict(row_type, &finding)))
 }
 
 /// `peek_session(sid text) → verdict`
 fn peek_session(call: Call) -> Answer {
+    let row_type = call.result_row_type();
     let finding = match call.digest(0)? {
         Some(digest) => check::peek(&digest)?,
         None => Finding::UNKNOWN,
     };
-    Ok(Some(verdict(&call, &finding)))
+    Ok(Some(verdict(row_type, &finding)))
 }
 
 /// `session_digest(sid text) → bytea`
@@ -52,11 +55,11 @@ fn session_digest(call: Call) -> Answer {
 }
 
 /// A `verdict` value.
-fn verdict(call: &Call, finding: &Finding) -> Datum {
+fn verdict(row_type: pg_sys::TupleDesc, finding: &Finding) -> Datum {
     let details = finding.details.as_ref();
     let outlook = details.map(|details| &details.outlook);
     row(
-        call,
+        row_type,
         &[
             finding.status.is_valid().into_datum(),
             finding.status.as_str().into_datum(),
@@ -70,14 +73,13 @@ fn verdict(call: &Call, finding: &Finding) -> Datum {
     )
 }
 
-/// A value of the row type that the function returns.
-pub fn row(call: &Call, values: &[Option<Datum>]) -> Datum {
+/// A value of the row type that a function returns.
+pub fn row(row_type: pg_sys::TupleDesc, values: &[Option<Datum>]) -> Datum {
     let mut datums: Vec<Datum> = values
         .iter()
         .map(|value| value.unwrap_or(Datum::from(0_usize)))
         .collect();
     let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
-    let row_type = call.result_row_type();
     // SAFETY: the SQL declarations of the row types have these columns, in this order.
     unsafe {
         assert_eq!((*row_type).natts as usize, values.len(), "the row type's columns");

@@ -18,13 +18,11 @@ sql_function!(ist_set_param, pg_finfo_ist_set_param, set_param);
 
 /// `get_param(key text, default_value text) → text`
 fn get_param(call: Call) -> Answer {
-    let stored = match (call.datum(0), Table::open_to_read(catalog::objects()?.config_parameter)) {
-        (Some(key), Some(table)) => {
-            let snapshot = Latest::take(&table);
-            config_row::find(&table, &snapshot, key, |row| row.text(column::VALUE)).flatten()
-        }
-        _ => None,
-    };
+    let table = Table::open_to_read(catalog::newest_objects()?.config_parameter).ok_or(Error::NotInstalled)?;
+    let stored = call.datum(0).and_then(|key| {
+        let snapshot = Latest::take(&table);
+        config_row::find(&table, &snapshot, key, |row| row.text(column::VALUE)).flatten()
+    });
     Ok(stored.or(call.datum(1)))
 }
 
@@ -49,7 +47,7 @@ fn set_param(call: Call) -> Answer {
 }
 
 fn store_value(key: Datum, value: Datum) -> Result<Option<Datum>, Error> {
-    let objects = catalog::objects()?;
+    let objects = catalog::newest_objects()?;
     let mut writer = Writer::open(objects.config_parameter)?;
     loop {
         pgrx::check_for_interrupts!();
@@ -78,7 +76,7 @@ fn store_value(key: Datum, value: Datum) -> Result<Option<Datum>, Error> {
 }
 
 fn delete(key: Datum) -> Result<Option<Datum>, Error> {
-    let mut writer = Writer::open(catalog::objects()?.config_parameter)?;
+    let mut writer = Writer::open(catalog::newest_objects()?.config_parameter)?;
     let Some(row) = find_and_lock(&writer, key)? else {
         return Ok(None);
     };

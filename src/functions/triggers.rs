@@ -136,7 +136,7 @@ fn session_before_truncate(call: Call) -> Answer {
         told?;
     }
     batch.announce();
-    transaction::all_sessions_changed(objects.session);
+    transaction::all_sessions_changed();
     Ok(Some(Datum::from(0_usize)))
 }
 

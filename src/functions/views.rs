@@ -50,7 +50,7 @@ fn session_outlook(call: Call) -> Answer {
     let status = known.expiry(&params).map_or(Status::Active, Status::from);
     let outlook = Outlook::of(&known.session, &params, status, now);
     Ok(Some(row(
-        &call,
+        call.result_row_type(),
         &[
             status.as_str().into_datum(),
             Some(timestamp_datum(known.session.last_activity)),
@@ -91,7 +91,7 @@ fn counters(call: Call) -> Answer {
             *value = (figure as i64).into_datum();
         }
     }
-    Ok(Some(row(&call, &values)))
+    Ok(Some(row(row_type, &values)))
 }
 
 /// `worker_state(database oid) → (pid, last_pass, next_flush, next_purge, flushed, expired, purged, failures,
@@ -113,7 +113,7 @@ fn worker_state(call: Call) -> Answer {
     let pid = database.worker.load(Acquire) as i32;
     let error = database.last_error.load(Acquire);
     Ok(Some(row(
-        &call,
+        call.result_row_type(),
         &[
             if pid == 0 { None } else { pid.into_datum() },
             time(database.last_pass.load(Acquire)),

@@ -115,7 +115,7 @@ fn write_locked(writer: &mut Writer, seen: &Seen) -> Result<Flushed, Error> {
 /// told nothing: the worker's next flush finds the rows as they should be.
 pub fn flush() -> Result<usize, Error> {
     let Some(shared) = shared::get() else { return Ok(0) };
-    let objects = catalog::objects()?;
+    let objects = catalog::newest_objects()?;
     let any = key_of(&objects, &session_timeout_core::digest::Digest::of(b""));
     let (mut written, mut round) = (0, shared.registry.round(0));
     let mut dirty = Vec::with_capacity(BATCH);

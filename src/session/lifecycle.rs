@@ -24,7 +24,7 @@ pub fn open(
     idle_delay: Option<Datum>,
     absolute_delay: Option<Datum>,
 ) -> Result<(), Error> {
-    let objects = catalog::objects()?;
+    let objects = catalog::newest_objects()?;
     if let Some((_, name)) = user_name {
         login_lock::for_login(objects.session, name);
     }
@@ -82,7 +82,7 @@ pub fn open(
 
 /// Closes a session: whether it was open. One that was found expired was not: what is left of it is written here.
 pub fn close(digest: &Digest) -> Result<bool, Error> {
-    let objects = catalog::objects()?;
+    let objects = catalog::newest_objects()?;
     let mut writer = Writer::open(objects.session)?;
     let Some(row) = find_and_lock(&writer, digest, Purpose::Remove, Patience::Wait)? else {
         return Ok(false);
@@ -95,7 +95,7 @@ pub fn close(digest: &Digest) -> Result<bool, Error> {
 
 /// Closes the sessions of a user, but for one: how many. Waits for logins of that user that are in flight.
 pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<usize, Error> {
-    let objects = catalog::objects()?;
+    let objects = catalog::newest_objects()?;
     login_lock::for_revocation(objects.session, user_name.1);
     let mut writer = Writer::open(objects.session)?;
     let mut batch = Batch::new(&objects)?;
@@ -140,8 +140,7 @@ pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<
 /// # Errors
 /// 23505 where a session is open under the new one.
 pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
-    let objects = catalog::objects()?;
-    let params = settings::current()?;
+    let objects = catalog::newest_objects()?;
     let mut writer = Writer::open(objects.session)?;
     let Some(row) = find_and_lock(&writer, old, Purpose::Remove, Patience::Wait)? else {
         return Ok(false);

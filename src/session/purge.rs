@@ -16,7 +16,7 @@ use crate::{catalog, clock, settings};
 /// Expires every session that is past its limit and not locked by others, and deletes old events: how many sessions. Where
 /// no worker comes, it also sets clocks to now that are later.
 pub fn purge() -> Result<usize, Error> {
-    let objects = catalog::objects()?;
+    let objects = catalog::newest_objects()?;
     let params = settings::current()?;
     let mut writer = Writer::open(objects.session)?;
     let snapshot = Latest::take(writer.table());

@@ -12,6 +12,7 @@ mod databases;
 mod passes;
 mod pooler;
 mod registry;
+mod recreated;
 mod replication;
 mod restart;
 mod rules;

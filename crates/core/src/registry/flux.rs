@@ -126,14 +126,14 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// After a change that may be of any session of a table: all its entries become unverified. Exclusive locks, one
-    /// after the other.
-    pub fn unverify_all(&self, database: u32, table: u32) {
+    /// After a change that may be of any session of a database, in whichever table: all its entries become unverified.
+    /// Exclusive locks, one after the other.
+    pub fn unverify_all(&self, database: u32) {
         for partition in 0..self.table.partitions() {
             self.locks.exclusive(partition, || {
                 self.table.bump_generation(partition);
                 for entry in self.table.entries(partition) {
-                    if entry.belongs_to(database, Some(table)) {
+                    if entry.belongs_to(database, None) {
                         entry.set_unverified();
                     }
                 }

@@ -607,17 +607,19 @@ fn an_ended_opening_leaves_the_next_one_alone() {
 }
 
 #[test]
-fn a_change_of_the_whole_table_unverifies_its_entries_only() {
+fn a_change_of_all_sessions_unverifies_those_of_its_database_only() {
     let owned = small(4);
     let r = registry(&owned);
     let other = Key { database: 7, ..key(2) };
-    load(&r, &key(1), &row(1, at(0)));
-    load(&r, &other, &row(1, at(0)));
-    r.unverify_all(1, 2);
-    assert!(matches!(
-        r.check(&key(1), &params(60), Request::Look, at(0)),
-        Checked::Miss(_)
-    ));
+    let of_another_table = Key { table: 5, ..key(3) };
+    for key in [key(1), of_another_table, other] {
+        load(&r, &key, &row(1, at(0)));
+    }
+    r.unverify_all(1);
+    for key in [key(1), of_another_table] {
+        let checked = r.check(&key, &params(60), Request::Look, at(0));
+        assert!(matches!(checked, Checked::Miss(_)), "{checked:?}");
+    }
     assert!(is_valid(r.check(&other, &params(60), Request::Look, at(0))));
 }
 
