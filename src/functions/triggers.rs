@@ -50,7 +50,7 @@ sql_function!(
 /// or digest; a login of a user waits for a revocation in flight. A change that leaves the clocks alone takes in activity
 /// that is only in memory, and revives nothing that was found expired.
 fn session_before_write(call: Call) -> Answer {
-    use session_row::column::{LAST_ACTIVITY, VERSION};
+    use session_row::column::{LAST_ACTIVITY, OPENED_AT, VERSION};
     let trigger = RowTrigger::of(&call, "session_before_write", catalog::objects()?.session)?;
     let objects = catalog::objects()?;
     let (old, new) = (trigger.old_row_of_update(), trigger.new_row());
@@ -74,11 +74,14 @@ fn session_before_write(call: Call) -> Answer {
     let Some(old) = old else {
         return Ok(Some(trigger.modified(&[(VERSION, next_version(None))])));
     };
-    if old.session() == new.session() && old.digest() == new.digest() {
+    // A clock may be set to the value that the row has: memory can be ahead of that.
+    let sets_clocks = trigger.sets(LAST_ACTIVITY)
+        || trigger.sets(OPENED_AT)
+        || old.session().last_activity != new.session().last_activity
+        || old.session().opened_at != new.session().opened_at;
+    if !sets_clocks && old.session() == new.session() && old.digest() == new.digest() {
         return Ok(Some(trigger.modified(&[(VERSION, old.column(VERSION))])));
     }
-    let sets_clocks = old.session().last_activity != new.session().last_activity
-        || old.session().opened_at != new.session().opened_at;
     let Some(digest) = old.digest().filter(|_| !sets_clocks) else {
         if let Some(digest) = old.digest() {
             let key = transaction::key_of(&objects, &digest);
@@ -219,6 +222,18 @@ impl<'c> RowTrigger<'c> {
 
     fn is_update(&self) -> bool {
         self.data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_UPDATE
+    }
+
+    /// Whether the statement gives this column a value, be it the one that the row has. What replication brings is a row, and
+    /// names them all.
+    fn sets(&self, column: AttrNumber) -> bool {
+        let member = i32::from(column) - pg_sys::FirstLowInvalidHeapAttributeNumber;
+        // SAFETY: a plain read, and a set that PostgreSQL made for the trigger, or none.
+        unsafe {
+            pg_sys::SessionReplicationRole != pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32
+                && self.is_update()
+                && pg_sys::bms_is_member(member, self.data.tg_updatedcols)
+        }
     }
 
     fn old_row(&self) -> Version {

@@ -407,3 +407,38 @@ fn a_purge_after_the_snapshot_fails_no_close_rotation_or_login() {
         }
     }
 }
+
+/// The row does not know of activity that is only in memory: its value may be set again, to undo that.
+#[test]
+fn a_clock_set_by_hand_to_the_value_of_its_row_counts() {
+    let database = database("same_value", &QUIET);
+    let mut client = database.connect();
+    let set = [
+        "UPDATE session_timeout.session SET last_activity = opened_at WHERE digest = session_timeout.session_digest($1)",
+        "UPDATE session_timeout.session SET last_activity = last_activity WHERE digest = session_timeout.session_digest($1)",
+        "INSERT INTO session_timeout.session AS s SELECT * FROM session_timeout.session \
+         WHERE digest = session_timeout.session_digest($1) \
+         ON CONFLICT (digest) DO UPDATE SET last_activity = EXCLUDED.last_activity",
+    ];
+    for sql in set {
+        let sid = new_sid();
+        client.open(&sid);
+        let opened_at = client.peek(&sid).opened_at;
+        assert!(
+            client.verdict(&sid).last_activity > opened_at,
+            "memory is ahead of the row"
+        );
+        client.write(sql, &[&sid]);
+        assert_eq!(client.peek(&sid).last_activity, opened_at, "{sql}");
+    }
+    // One that names other columns keeps it.
+    let sid = new_sid();
+    client.open(&sid);
+    let touched = client.verdict(&sid).last_activity;
+    client.write(
+        "UPDATE session_timeout.session SET user_name = 'renamed', idle_delay = '1 hour' \
+         WHERE digest = session_timeout.session_digest($1)",
+        &[&sid],
+    );
+    assert_eq!(client.peek(&sid).last_activity, touched);
+}
