@@ -29,14 +29,14 @@ pub fn recovery_in_progress() -> bool {
     unsafe { c::RecoveryInProgress() }
 }
 
-/// Takes a lock, waiting for it.
+/// Takes a lock, waiting for it: whether it was free at once.
 ///
 /// # Safety
 /// `lock` is one of shared memory's, and this process does not hold it. It is given back by [`release`].
-pub unsafe fn acquire(lock: *mut LWLock, mode: LWLockMode::Type) {
+pub unsafe fn acquire(lock: *mut LWLock, mode: LWLockMode::Type) -> bool {
     // SAFETY: by the caller's promise. It would raise where this process held two hundred of them: at most one is held
     // here, and PostgreSQL holds few where it calls a function.
-    unsafe { c::LWLockAcquire(lock, mode) };
+    unsafe { c::LWLockAcquire(lock, mode) }
 }
 
 /// Gives a lock back.

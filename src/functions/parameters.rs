@@ -65,11 +65,13 @@ fn store_value(key: Datum, value: Datum) -> Result<Option<Datum>, Error> {
         let mut values: Values = vec![None; column::COUNT];
         values[column::ID as usize - 1] = Some(config_row::free_id(writer.table(), objects.config_parameter_id).into());
         values[column::KEY as usize - 1] = Some(key);
-        values[column::VALUE as usize - 1] = Some(value);
-        values[column::CREATE_DATE as usize - 1] = now;
-        values[column::WRITE_DATE as usize - 1] = now;
         let key = writer.table().unique_index_on(column::KEY);
-        if writer.insert_unless_present(values, key)? {
+        let fill = |values: &mut Values| {
+            values[column::VALUE as usize - 1] = Some(value);
+            values[column::CREATE_DATE as usize - 1] = now;
+            values[column::WRITE_DATE as usize - 1] = now;
+        };
+        if writer.insert_unless_present(values, key, fill)? {
             return Ok(None);
         }
     }

@@ -115,6 +115,19 @@ pub(super) enum Answered {
     NoSession(Status),
 }
 
+impl Answered {
+    /// The row that was judged, with all that was known of its session then.
+    pub(super) fn row_of(&self, row: &Row) -> Row {
+        match self {
+            Self::Session(_, session) => Row {
+                session: *session,
+                ..*row
+            },
+            Self::NoSession(_) => *row,
+        }
+    }
+}
+
 /// Without the registry: judges the row, and writes the touch or the expiry to it, in the caller's transaction, unless
 /// that has to wait or nothing can be written.
 fn on_row(
@@ -123,7 +136,7 @@ fn on_row(
     params: &Params,
     request: Request,
 ) -> Result<(Answered, Timestamp), Error> {
-    let row = read_row(objects, digest);
+    let row = read(objects, digest, |version| version.row());
     // Not before the row was read, which may have waited: others have used the session meanwhile.
     let now = clock::now();
     let Some(Row { mut session, version }) = row else {
@@ -147,11 +160,6 @@ pub(super) fn read<T>(objects: &Objects, digest: &Digest, look: impl Fn(store::s
     let table = Table::open_to_read(objects.session)?;
     let snapshot = Latest::take(&table);
     session_row::find(&table, &snapshot, digest, look)
-}
-
-/// The row as the registry takes it.
-pub(super) fn read_row(objects: &Objects, digest: &Digest) -> Option<Row> {
-    read(objects, digest, |version| version.row())
 }
 
 /// Moves the activity of the opening that was judged forward to now, unless that has to wait for another transaction: losing a

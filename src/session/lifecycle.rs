@@ -35,20 +35,21 @@ pub fn open(
         pgrx::check_for_interrupts!();
         // A row that the current command has written is there too.
         store::make_visible();
-        // Called with the row locked: of one session, the later writer has the greater version.
+        // Called when nothing is waited for any more, so that the clocks begin now; and, where there is a row, with that locked:
+        // of one session, the later writer has the greater version.
         let fill = |values: &mut Values| {
+            version.set(store::next_value(objects.session_version));
+            *slot_of(values, column::VERSION) = Some(version.get().into());
             let now = Some(timestamp_datum(clock::now()));
             *slot_of(values, column::USER_NAME) = user_name.map(|(datum, _)| datum);
             *slot_of(values, column::OPENED_AT) = now;
             *slot_of(values, column::LAST_ACTIVITY) = now;
             *slot_of(values, column::IDLE_DELAY) = idle_delay;
             *slot_of(values, column::ABSOLUTE_DELAY) = absolute_delay;
-            version.set(store::next_value(objects.session_version));
-            *slot_of(values, column::VERSION) = Some(version.get().into());
         };
         if let Some(row) = find_and_lock(&writer, digest, Purpose::Update, Patience::Wait)? {
-            let known = Known::of(&objects, digest, &row.row());
-            if let Some(expiry) = known.expiry(&*settings::current()?) {
+            let (known, expiry) = Known::find_expiry(&objects, digest, &row, &*settings::current()?);
+            if let Some(expiry) = expiry {
                 ending::tell(
                     &objects,
                     expiry.into(),
@@ -64,9 +65,8 @@ pub fn open(
         }
         let mut values: Values = vec![None; column::COUNT];
         *slot_of(&mut values, column::DIGEST) = digest_datum(digest);
-        fill(&mut values);
         let key = writer.table().primary_key_on(column::DIGEST);
-        if writer.insert_unless_present(values, key)? {
+        if writer.insert_unless_present(values, key, fill)? {
             break;
         }
     }
@@ -145,19 +145,25 @@ pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
     let Some(row) = find_and_lock(&writer, old, Purpose::Remove, Patience::Wait)? else {
         return Ok(false);
     };
-    let known = Known::of(&objects, old, &row.row());
-    if let Some(expiry) = known.expiry(&params) {
+    let present = if old == new {
+        None
+    } else {
+        find_and_lock(&writer, new, Purpose::Remove, Patience::Wait)?
+    };
+    // Not before both are locked, which may have waited.
+    let params = settings::current()?;
+    let (known, expiry) = Known::find_expiry(&objects, old, &row, &params);
+    if let Some(expiry) = expiry {
         remove(&objects, &mut writer, &row, old, &known, expiry.into())?;
         return Ok(false);
     }
     if old == new {
         return Err(Error::AlreadyOpen);
     }
-    if let Some(present) = find_and_lock(&writer, new, Purpose::Remove, Patience::Wait)? {
-        let its = Known::of(&objects, new, &present.row());
-        match its.expiry(&params) {
-            Some(expiry) => remove(&objects, &mut writer, &present, new, &its, expiry.into())?,
-            None => return Err(Error::AlreadyOpen),
+    if let Some(present) = present {
+        match Known::find_expiry(&objects, new, &present, &params) {
+            (its, Some(expiry)) => remove(&objects, &mut writer, &present, new, &its, expiry.into())?,
+            (_, None) => return Err(Error::AlreadyOpen),
         }
     }
     let (old_version, version) = (row.version(), store::next_value(objects.session_version));

@@ -8,17 +8,19 @@ use pgrx::{PgLogLevel, PgSqlErrorCode};
 use session_timeout_core::digest::Digest;
 use session_timeout_core::params::Params;
 use session_timeout_core::registry::{Checked, Key, Loaded, Marked, Missing, Row, Touched};
-use session_timeout_core::time::Timestamp;
+use session_timeout_core::time::{Clock, Timestamp};
 use session_timeout_core::verdict::{Expiry, Judgement, Request, Status, judge};
 
 use super::Known;
-use super::check::{Answered, read_row};
+use super::check::{self, Answered};
 use crate::catalog::Objects;
+use crate::clock::{self, CheckClock};
 use crate::shared::counters::Counters;
 use crate::shared::database::{self, Database};
 use crate::shared::{Shared, prefetch};
+use crate::store::session_row::SessionRow;
 use crate::transaction::{self, Change, Part, key_of};
-use crate::{clock, unguarded};
+use crate::unguarded;
 
 /// How often a check starts again when its session keeps changing under it, before the row has the word.
 const TRIES: usize = 8;
@@ -34,7 +36,7 @@ pub(super) fn evaluate(
     let key = key_of(objects, digest);
     // The entry is on its way into the processor's cache while the clock is read.
     prefetch(shared.registry.bucket(&key));
-    let now = clock::now();
+    let clock = CheckClock::start();
     if let Some(slot) = shared.registry.probable_slot(&key) {
         prefetch(slot);
     }
@@ -44,12 +46,12 @@ pub(super) fn evaluate(
         key,
         params,
         request,
-        now,
+        clock,
         is_hit: Cell::new(false),
     };
     let answered = check.answer();
     check.count(&answered);
-    (answered, now)
+    (answered, check.now())
 }
 
 /// What is to be recorded of a check that a row answered.
@@ -60,13 +62,65 @@ enum Found {
     Expiry(Expiry),
 }
 
+/// What became of an expiry that was found on a row.
+pub(super) enum Recorded {
+    /// It is final from now on, or from the end of this transaction on, as far as there is room to say so.
+    Yes,
+    /// The session has been touched meanwhile: it is valid.
+    StillValid,
+    /// The row is not the newest, or is being replaced: look again.
+    Over,
+}
+
+/// Records that a session is past a limit, in memory, so that it stays so whatever becomes of this transaction. `session` is
+/// what is known of the session in the row, as it was judged; `is_own`: this transaction wrote that row, and nobody else sees
+/// it; `insist` where looking again has led to nothing.
+pub(super) fn record_expiry(
+    shared: &'static Shared,
+    key: &Key,
+    row: &Row,
+    is_own: bool,
+    params: &Params,
+    expiry: Expiry,
+    insist: bool,
+) -> Recorded {
+    let now = clock::now();
+    let marked = match (transaction::has_changed_parameters(), is_own) {
+        // Found by what only this transaction sees.
+        (true, _) => None,
+        (false, true) => shared.registry.mark_known(key, row, params, now),
+        (false, false) => Some(shared.registry.mark_expired(key, row, params, now, insist)),
+    };
+    match marked {
+        Some(Marked::Yes(_)) => tell_of_mark(shared),
+        Some(Marked::No) => return Recorded::StillValid,
+        Some(Marked::Over) => return Recorded::Over,
+        // The purge finds it by its row: soon, as nothing else says that it is over.
+        Some(Marked::Full) => {
+            if let Some(database) = database::mine(shared) {
+                database.hurry_purge();
+            }
+            tell_of_mark(shared);
+        }
+        None => transaction::expire_later(key, row, expiry),
+    }
+    Recorded::Yes
+}
+
+fn tell_of_mark(shared: &'static Shared) {
+    if let Some(database) = database::mine(shared) {
+        database.set_urgent();
+        shared.control.wake_launcher();
+    }
+}
+
 struct Check<'c> {
     shared: &'static Shared,
     objects: &'c Objects,
     key: Key,
     params: &'c Params,
     request: Request,
-    now: Timestamp,
+    clock: CheckClock,
     /// An entry of the registry has answered, at the first try.
     is_hit: Cell<bool>,
 }
@@ -107,7 +161,7 @@ impl Check<'_> {
         let ticket = match self
             .shared
             .registry
-            .check(&self.key, self.params, self.request, self.now)
+            .check(&self.key, self.params, self.request, &self.clock)
         {
             Checked::Answer {
                 judgement,
@@ -152,29 +206,34 @@ impl Check<'_> {
     }
 
     /// The caller's transaction has changed the session, or what it is judged by: its own row answers it, and the touch
-    /// follows at its end. Nobody else is told, unless others see the same.
+    /// follows at its end.
     fn own(&self, change: Change) -> Answered {
-        let Some(row) = self.read() else {
-            let status = if change == Change::Closed {
-                Status::Closed
-            } else {
-                Status::Unknown
+        for attempt in 1.. {
+            let Some((row, is_own)) = self.read_with_writer() else {
+                let status = if change == Change::Closed {
+                    Status::Closed
+                } else {
+                    Status::Unknown
+                };
+                return Answered::NoSession(status);
             };
-            return Answered::NoSession(status);
-        };
-        let (answered, found) = self.judge_row(&row);
-        match found {
-            Found::Touch => transaction::touch_later(&self.key, &row, self.now),
-            Found::Expiry(expiry)
-                if !transaction::has_changed_parameters()
-                    && self.shared.registry.mark_known(&self.key, row.version, expiry) =>
-            {
-                self.tell_of_mark();
+            let (answered, found) = self.judge_row(&row);
+            match found {
+                Found::Touch => transaction::touch_later(&self.key, &row, self.now()),
+                Found::Expiry(expiry) => {
+                    let last = attempt >= TRIES;
+                    let judged = answered.row_of(&row);
+                    match record_expiry(self.shared, &self.key, &judged, is_own, self.params, expiry, last) {
+                        Recorded::Yes => {}
+                        Recorded::StillValid | Recorded::Over if !last => continue,
+                        Recorded::StillValid | Recorded::Over => {}
+                    }
+                }
+                Found::Nothing => {}
             }
-            Found::Expiry(expiry) => transaction::expire_later(&self.key, &row, expiry),
-            Found::Nothing => {}
+            return answered;
         }
-        answered
+        unreachable!("the last attempt answers")
     }
 
     /// Another transaction is committing a change of the session: the row answers, and an entry of the same opening
@@ -186,7 +245,7 @@ impl Check<'_> {
         };
         let (answered, found) = self.judge_row(&row);
         match found {
-            Found::Touch => match self.shared.registry.touch(&self.key, row.version, self.now) {
+            Found::Touch => match self.shared.registry.touch(&self.key, row.version, self.now()) {
                 Touched::Yes => {
                     if let Some(database) = database::mine(self.shared) {
                         database.set_dirty();
@@ -195,40 +254,17 @@ impl Check<'_> {
                 Touched::Over if !last => return None,
                 Touched::Over | Touched::NoEntry => self.counters().lost_touches.add_one(),
             },
-            Found::Expiry(_) if !self.mark(&row, last) && !last => return None,
+            Found::Expiry(expiry) if !self.record(&row, expiry, last) && !last => return None,
             _ => {}
         }
         self.counters().in_flux.add_one();
         Some(answered)
     }
 
-    /// The row has answered that the session is expired: that is final, if there is room for a mark. False where the row
-    /// was not the newest.
-    fn mark(&self, row: &Row, insist: bool) -> bool {
-        match self
-            .shared
-            .registry
-            .mark_expired(&self.key, row, self.params, self.now, insist)
-        {
-            Marked::Yes(_) => self.tell_of_mark(),
-            Marked::Over => return false,
-            // The purge finds it by its row: soon, as nothing else says that it is over.
-            Marked::Full => {
-                if let Some(database) = database::mine(self.shared) {
-                    database.hurry_purge();
-                }
-                self.tell_of_mark();
-            }
-            Marked::No => {}
-        }
-        true
-    }
-
-    fn tell_of_mark(&self) {
-        if let Some(database) = database::mine(self.shared) {
-            database.set_urgent();
-            self.shared.control.wake_launcher();
-        }
+    /// The row has answered that the session is expired: that is final. False where the row was not the newest.
+    fn record(&self, row: &Row, expiry: Expiry, insist: bool) -> bool {
+        let recorded = record_expiry(self.shared, &self.key, row, false, self.params, expiry, insist);
+        !matches!(recorded, Recorded::Over)
     }
 
     /// No entry can be had: the row answers, and the touch is lost.
@@ -236,7 +272,7 @@ impl Check<'_> {
         let (answered, found) = self.judge_row(row);
         match found {
             Found::Touch => self.counters().lost_touches.add_one(),
-            Found::Expiry(_) if !self.mark(row, false) => return None,
+            Found::Expiry(expiry) if !self.record(row, expiry, false) => return None,
             _ => {}
         }
         self.counters().full.add_one();
@@ -253,7 +289,7 @@ impl Check<'_> {
     /// Says in the log that the registry is full: once, and once an hour as long as it goes on.
     fn say_full(&self, database: &Database) {
         const AN_HOUR: i64 = 3_600_000_000;
-        let now = self.now.micros();
+        let now = self.now().micros();
         let said = database.full_said.load(Acquire);
         if (0..AN_HOUR).contains(&now.saturating_sub(said))
             || database.full_said.compare_exchange(said, now, AcqRel, Acquire).is_err()
@@ -288,7 +324,7 @@ impl Check<'_> {
         };
         let (answered, found) = self.judge_row(&row);
         if let Found::Touch = found
-            && !self.shared.registry.remember(&self.key, &row, self.now)
+            && !self.shared.registry.remember(&self.key, &row, self.now())
         {
             self.counters().lost_touches.add_one();
         }
@@ -301,11 +337,11 @@ impl Check<'_> {
         if let Some(expiry) = known.mark {
             return (Answered::Session(expiry.into(), known.session), Found::Nothing);
         }
-        let judgement = judge(&known.session, self.params, self.request, self.now);
+        let judgement = judge(&known.session, self.params, self.request, self.now());
         let mut session = known.session;
         let found = match judgement {
             Judgement::Valid { touch: true, .. } => {
-                session.last_activity = session.last_activity.max(self.now);
+                session.last_activity = session.last_activity.max(self.now());
                 Found::Touch
             }
             Judgement::Expired(expiry) if self.request != Request::Look => Found::Expiry(expiry),
@@ -315,7 +351,21 @@ impl Check<'_> {
     }
 
     fn read(&self) -> Option<Row> {
-        read_row(self.objects, &self.key.digest)
+        self.read_with_writer().map(|(row, _)| row)
+    }
+
+    /// The row, and whether the caller's transaction wrote it.
+    fn read_with_writer(&self) -> Option<(Row, bool)> {
+        let read = check::read(self.objects, &self.key.digest, |version| {
+            (version.row(), version.is_own())
+        });
+        // That may have waited for the table.
+        (&self.clock).now_after_wait();
+        read
+    }
+
+    fn now(&self) -> Timestamp {
+        (&self.clock).now()
     }
 
     fn counters(&self) -> &'static Counters {

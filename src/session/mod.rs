@@ -25,6 +25,7 @@ use crate::store::table::Latest;
 use crate::store::write::{Attempt, Locked, Patience, Purpose, Writer};
 use crate::transaction::{self, Change, key_of};
 use crate::{clock, ending, shared, store};
+use live::Recorded;
 
 /// A session as row and registry together know it.
 pub struct Known {
@@ -53,6 +54,29 @@ impl Known {
                 ..row.session
             },
             mark: mark.flatten().or(own_mark),
+        }
+    }
+
+    /// What is known of the session in a row that is locked, and which limit it has passed, for a function that acts on it:
+    /// what it finds is final, whatever becomes of its transaction.
+    pub fn find_expiry(objects: &Objects, digest: &Digest, row: &Locked, params: &Params) -> (Self, Option<Expiry>) {
+        loop {
+            let known = Self::of(objects, digest, &row.row());
+            let Some(expiry) = known.expiry(params) else {
+                return (known, None);
+            };
+            let Some(shared) = shared::get().filter(|_| known.mark.is_none()) else {
+                return (known, Some(expiry));
+            };
+            let judged = Row {
+                session: known.session,
+                version: row.version(),
+            };
+            let key = key_of(objects, digest);
+            match live::record_expiry(shared, &key, &judged, row.is_own(), params, expiry, true) {
+                Recorded::Yes | Recorded::Over => return (known, Some(expiry)),
+                Recorded::StillValid => {}
+            }
         }
     }
 

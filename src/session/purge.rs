@@ -46,8 +46,7 @@ pub fn purge() -> Result<usize, Error> {
             let Some(row) = find_and_lock(&writer, &digest, Purpose::Remove, Patience::Skip)? else {
                 return Ok(());
             };
-            let known = Known::of(&objects, &digest, &row.row());
-            let Some(expiry) = known.expiry(&params) else {
+            let (known, Some(expiry)) = Known::find_expiry(&objects, &digest, &row, &params) else {
                 return Ok(());
             };
             writer.delete(&row)?;

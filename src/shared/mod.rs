@@ -86,12 +86,13 @@ impl Shared {
 pub struct LwLocks(*mut pg_sys::LWLockPadded);
 
 impl LwLocks {
-    fn hold(&self, lock: usize, mode: pg_sys::LWLockMode::Type) -> Held {
+    /// Holds a lock, and says whether that had to wait.
+    fn hold(&self, lock: usize, mode: pg_sys::LWLockMode::Type) -> (Held, bool) {
         // SAFETY: the tranche has a lock for every partition and one more.
         unsafe {
             let lock = &raw mut (*self.0.add(lock)).lock;
-            unguarded::acquire(lock, mode);
-            Held(lock)
+            let was_free = unguarded::acquire(lock, mode);
+            (Held(lock), !was_free)
         }
     }
 }
@@ -100,6 +101,11 @@ impl Locks for LwLocks {
     fn shared<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R {
         let _held = self.hold(partition, pg_sys::LWLockMode::LW_SHARED);
         work()
+    }
+
+    fn shared_timed<R>(&self, partition: usize, work: impl FnOnce(bool) -> R) -> R {
+        let (_held, has_waited) = self.hold(partition, pg_sys::LWLockMode::LW_SHARED);
+        work(has_waited)
     }
 
     fn exclusive<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R {

@@ -30,6 +30,24 @@ impl Version {
         unsafe { (*self.0).tts_tid }
     }
 
+    /// Whether the current transaction wrote it: nobody else sees it yet.
+    pub fn is_own(&self) -> bool {
+        const XMIN: i32 = pg_sys::MinTransactionIdAttributeNumber;
+        let mut is_null = true;
+        // SAFETY: the slot holds a version, of which its table's kind of slot knows the transaction.
+        unsafe {
+            let xmin = (*(*self.0).tts_ops)
+                .getsysattr
+                .map(|get| pg_sys::ffi::pg_guard_ffi_boundary(|| get(self.0, XMIN, &mut is_null)));
+            match xmin {
+                Some(xmin) if !is_null => {
+                    pg_sys::TransactionIdIsCurrentTransactionId(pg_sys::TransactionId::from(xmin.value() as u32))
+                }
+                _ => false,
+            }
+        }
+    }
+
     /// The value of a column, counted from 1; `None` for NULL. A reference into the slot for types by reference.
     pub fn column(&self, column: pg_sys::AttrNumber) -> Option<pg_sys::Datum> {
         let mut is_null = false;

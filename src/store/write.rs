@@ -184,11 +184,17 @@ impl Writer {
     }
 
     /// Inserts a row unless its key in the unique index `key` is taken; waits for a transaction that has inserted or
-    /// deleted it and is not over. Whether it was inserted: if not, a committed row was there a moment ago.
+    /// deleted it and is not over. `values` has the key; `fill` adds the rest when nothing is waited for any more. Whether it
+    /// was inserted: if not, a committed row was there a moment ago.
     ///
     /// # Errors
     /// As [`Self::insert`].
-    pub fn insert_unless_present(&mut self, mut values: Values, key: Oid) -> Result<bool, Error> {
+    pub fn insert_unless_present(
+        &mut self,
+        mut values: Values,
+        key: Oid,
+        fill: impl FnOnce(&mut Values),
+    ) -> Result<bool, Error> {
         self.complete(&mut values)?;
         let slot = self.fill_row(&values);
         // SAFETY: the slot holds a row of the table's type. The order is that of ExecInsert for ON CONFLICT.
@@ -198,6 +204,8 @@ impl Writer {
             if !self.check_constraints(slot, &mut conflict, arbiters) {
                 return Ok(false);
             }
+            fill(&mut values);
+            let slot = self.fill_row(&values);
             let xid = pg_sys::GetCurrentTransactionId();
             let token = pg_sys::SpeculativeInsertionLockAcquire(xid);
             pg_sys::table_tuple_insert_speculative(

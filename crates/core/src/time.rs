@@ -45,6 +45,25 @@ impl Timestamp {
     }
 }
 
+/// "Now" of a judgement. It is read again after whatever may have waited, so that a limit which has passed meanwhile counts.
+pub trait Clock {
+    /// As it was read last.
+    fn now(&self) -> Timestamp;
+    /// Reads it again: something has waited.
+    fn now_after_wait(&self) -> Timestamp;
+}
+
+/// A time that stands still.
+impl Clock for Timestamp {
+    fn now(&self) -> Timestamp {
+        *self
+    }
+
+    fn now_after_wait(&self) -> Timestamp {
+        *self
+    }
+}
+
 /// A span's microseconds, saturating at `i64`.
 pub fn to_micros(span: TimeDelta) -> i64 {
     span.num_microseconds()

@@ -4,7 +4,7 @@
 use super::table::{Entry, Room};
 use super::{Key, Locks, Registry, Row, Word};
 use crate::params::Params;
-use crate::time::Timestamp;
+use crate::time::{Clock, Timestamp};
 use crate::verdict::{Expiry, Judgement, Request, Session, judge};
 
 /// What a check found in the registry.
@@ -70,9 +70,9 @@ pub enum Missing {
 
 impl<'m, L: Locks> Registry<'m, L> {
     /// Answers a request from the entry, touching or marking it. Shared lock.
-    pub fn check(&self, key: &Key, params: &Params, request: Request, now: Timestamp) -> Checked {
+    pub fn check(&self, key: &Key, params: &Params, request: Request, clock: impl Clock) -> Checked {
         let place = self.table.place(key);
-        self.locks.shared(place.partition, || {
+        self.locks.shared_timed(place.partition, |has_waited| {
             let Some(entry) = self.table.find(place, key) else {
                 return Checked::Miss(self.ticket(place.partition));
             };
@@ -82,6 +82,11 @@ impl<'m, L: Locks> Registry<'m, L> {
             if entry.is_unverified() {
                 return Checked::Miss(self.ticket(place.partition));
             }
+            let now = if has_waited {
+                clock.now_after_wait()
+            } else {
+                clock.now()
+            };
             answer(&entry, params, request, now)
         })
     }
@@ -166,19 +171,6 @@ impl<'m, L: Locks> Registry<'m, L> {
                 }
                 _ => Touched::NoEntry,
             })
-    }
-
-    /// Marks this opening, which the caller's transaction found expired, where it has an entry: what the transaction has
-    /// changed otherwise does not bear on it. Whether it is marked. Exclusive lock.
-    pub fn mark_known(&self, key: &Key, version: i64, expiry: Expiry) -> bool {
-        let place = self.table.place(key);
-        self.locks.exclusive(place.partition, || {
-            let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) else {
-                return false;
-            };
-            entry.mark(expiry);
-            true
-        })
     }
 
     /// Moves activity forward where the entry is this opening's; makes one, unverified, where there is none: for a

@@ -30,7 +30,7 @@ pub enum Outcome {
 pub struct Estate {
     /// The newest request that counted in that transaction, with the row that it was judged by.
     pub touch: Option<(Row, Timestamp)>,
-    /// What that transaction found it to be, with the row that it was judged by.
+    /// What that transaction found it to be, with the row that it was judged by and the activity that was known then.
     pub found: Option<(Row, Expiry)>,
     /// The version that was committed, with the word of the opening that it goes on.
     pub heritage: Option<(i64, Word)>,
@@ -97,9 +97,11 @@ impl<'m, L: Locks> Registry<'m, L> {
             {
                 entry.touch(now);
             }
-            // What is found in a transaction that is rolled back was found on a row that others see.
+            // What is found in a transaction that is rolled back was found on a row that others see. A touch that came since
+            // is judged by the next check.
             if let Some((row, expiry)) = estate.found
                 && make_of(&row, is_committed || !entry.is_in_flux() || entry.is_placeholder())
+                && entry.word().activity() <= row.session.last_activity
             {
                 entry.mark(expiry);
             }

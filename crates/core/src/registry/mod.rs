@@ -46,6 +46,10 @@ pub use word::Word;
 pub trait Locks {
     /// Runs `work` under the partition's lock, shared with others who read.
     fn shared<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R;
+    /// As [`Locks::shared`]; `work` is told whether the lock had to be waited for.
+    fn shared_timed<R>(&self, partition: usize, work: impl FnOnce(bool) -> R) -> R {
+        self.shared(partition, || work(false))
+    }
     /// Runs `work` under the partition's lock, alone.
     fn exclusive<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R;
 }

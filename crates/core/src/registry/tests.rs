@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::params::Params;
-use crate::time::Timestamp;
+use crate::time::{Clock, Timestamp};
 use crate::verdict::{Expiry, Judgement, Request};
 
 /// Memory that lives as long as a test.
@@ -621,6 +621,72 @@ fn a_change_of_all_sessions_unverifies_those_of_its_database_only() {
         assert!(matches!(checked, Checked::Miss(_)), "{checked:?}");
     }
     assert!(is_valid(r.check(&other, &params(60), Request::Look, at(0))));
+}
+
+#[test]
+fn a_touch_that_came_since_a_row_was_judged_keeps_it_from_being_marked() {
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    // Whoever marks has judged the row; this came in between.
+    r.check(&key(1), &params(60), Request::Counting, at(59));
+    assert_eq!(
+        r.mark_known(&key(1), &row(1, at(0)), &params(60), at(61)),
+        Some(Marked::No)
+    );
+    assert!(is_valid(r.check(&key(1), &params(60), Request::Look, at(61))));
+    assert_eq!(r.mark_known(&key(1), &row(2, at(0)), &params(60), at(61)), None);
+    let marked = r.mark_known(&key(1), &row(1, at(0)), &params(60), at(120));
+    assert_eq!(marked, Some(Marked::Yes(Expiry::Idle)));
+    assert!(!is_valid(r.check(&key(1), &params(1000), Request::Look, at(121))));
+}
+
+#[test]
+fn what_a_transaction_found_does_not_come_over_a_touch_since() {
+    let owned = small(4);
+    let r = registry(&owned);
+    for (touched, is_left) in [(59, true), (0, false)] {
+        load(&r, &key(touched), &row(1, at(0)));
+        r.check(&key(touched), &params(60), Request::Counting, at(touched.into()));
+        let estate = Estate {
+            found: Some((row(1, at(0)), Expiry::Idle)),
+            ..Estate::default()
+        };
+        r.end_flux(&key(touched), None, Outcome::Aborted, estate);
+        let (_, mark) = r.look(&key(touched), 1).expect("an entry");
+        assert_eq!(mark.is_none(), is_left);
+    }
+}
+
+#[test]
+fn a_check_that_waited_for_the_lock_reads_the_clock_again() {
+    struct Contended;
+    impl Locks for Contended {
+        fn shared<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        fn shared_timed<R>(&self, _: usize, work: impl FnOnce(bool) -> R) -> R {
+            work(true)
+        }
+        fn exclusive<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
+            work()
+        }
+    }
+    struct Late;
+    impl Clock for Late {
+        fn now(&self) -> Timestamp {
+            at(60)
+        }
+        fn now_after_wait(&self) -> Timestamp {
+            at(61)
+        }
+    }
+    let owned = small(4);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    assert!(is_valid(r.check(&key(1), &params(60), Request::Look, Late)));
+    let contended = Registry::new(owned.memory(), Contended);
+    assert!(!is_valid(contended.check(&key(1), &params(60), Request::Look, Late)));
 }
 
 #[test]

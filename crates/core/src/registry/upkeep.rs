@@ -1,6 +1,6 @@
 //! What the worker and the shutdown do with the entries: look for them, write them down, end them, take them in again.
 
-use super::table::Room;
+use super::table::{Entry, Room};
 use super::{Key, Locks, Registry, Row, Word, snapshot};
 use crate::digest::Digest;
 use crate::params::Params;
@@ -94,20 +94,17 @@ impl<'m, L: Locks> Registry<'m, L> {
                     entry
                 }
             };
-            if let Some(mark) = entry.word().mark() {
-                return Marked::Yes(mark);
-            }
-            let newest = Session {
-                last_activity: entry.word().activity().max(row.session.last_activity),
-                ..row.session
-            };
-            match judge(&newest, params, Request::Look, now) {
-                Judgement::Expired(expiry) => {
-                    entry.mark(expiry);
-                    Marked::Yes(expiry)
-                }
-                Judgement::Valid { .. } => Marked::No,
-            }
+            judge_and_mark(&entry, row, params, now)
+        })
+    }
+
+    /// As [`Registry::mark_expired`], where the session has an entry of the row's version; `None` where it has none. For a row
+    /// of which only that version is known to others. Exclusive lock.
+    pub fn mark_known(&self, key: &Key, row: &Row, params: &Params, now: Timestamp) -> Option<Marked> {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            let entry = self.table.find(place, key)?;
+            (entry.version() == row.version && !entry.is_closed()).then(|| judge_and_mark(&entry, row, params, now))
         })
     }
 
@@ -230,5 +227,24 @@ impl<'m, L: Locks> Registry<'m, L> {
             entry.restore(record);
             true
         })
+    }
+}
+
+/// Marks an entry if the newer of it and its row is past a limit: a touch that came since the row was judged counts. Under
+/// the exclusive lock.
+fn judge_and_mark(entry: &Entry, row: &Row, params: &Params, now: Timestamp) -> Marked {
+    if let Some(mark) = entry.word().mark() {
+        return Marked::Yes(mark);
+    }
+    let newest = Session {
+        last_activity: entry.word().activity().max(row.session.last_activity),
+        ..row.session
+    };
+    match judge(&newest, params, Request::Look, now) {
+        Judgement::Expired(expiry) => {
+            entry.mark(expiry);
+            Marked::Yes(expiry)
+        }
+        Judgement::Valid { .. } => Marked::No,
     }
 }
