@@ -19,7 +19,7 @@ export PG PG_CONFIG DESTDIR KEEP QUICK PARTS SMOKE SERVERS SHORT
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop test test-all test-pg-upgrade soak fuzz bench build install uninstall deb test-deb test-odoo bench-odoo lint advisories clean
-.PHONY: all test-examples test-image
+.PHONY: all hooks test-examples test-image
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -110,6 +110,9 @@ lint: ## Check form, dependencies and spelling
 advisories: ## Compare the dependencies with the known vulnerabilities
 	@scripts/setup.sh lint
 	@scripts/lint.sh advisories
+
+hooks: ## Have git check the message of each commit
+	@git config core.hooksPath scripts/hooks
 
 clean: ## Remove everything that was built
 	@scripts/clean.sh

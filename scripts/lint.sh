@@ -68,5 +68,8 @@ say "zizmor: the workflows"
 say "typos"
 "$tools/bin/typos"
 
+say "messages of commits"
+scripts/check-commits.sh
+
 say "shellcheck"
-shellcheck scripts/*.sh .ci/run
+shellcheck scripts/*.sh scripts/hooks/* .ci/run
