@@ -53,7 +53,7 @@ fn session_outlook(call: Call) -> Answer {
         call.result_row_type(),
         &[
             status.as_str().into_datum(),
-            Some(timestamp_datum(known.session.last_activity)),
+            Some(timestamp_datum(known.session.last_activity.min(now))),
             outlook.expires_at.map(timestamp_datum),
             outlook.expires_in.map(interval),
             outlook.warn.into_datum(),

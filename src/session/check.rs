@@ -95,7 +95,11 @@ fn evaluate(digest: &Digest, params: &Params, request: Request, detail: Detail) 
     Ok(Finding {
         status,
         details: Some(Details {
-            session,
+            // Shown as it counts, where a clock was ahead.
+            session: Session {
+                last_activity: session.last_activity.min(now),
+                ..session
+            },
             user_name,
             outlook,
         }),

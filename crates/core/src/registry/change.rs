@@ -39,6 +39,8 @@ pub type Committed = Option<i64>;
 pub struct Changed {
     key: Key,
     change: Change,
+    /// It was closed at some time, whatever came after that.
+    was_closed: bool,
     /// While its commit is under way.
     pub flux: Option<Flux>,
     /// Requests that counted, with the row that each was judged by.
@@ -60,6 +62,7 @@ impl Changed {
         Self {
             key,
             change: Change::None,
+            was_closed: false,
             flux: None,
             touches: Savepoints::default(),
             found: Savepoints::default(),
@@ -84,6 +87,7 @@ impl Changed {
     /// Something happens to it.
     pub fn set_change(&mut self, change: Change) {
         self.change = change;
+        self.was_closed |= change == Change::Closed;
     }
 
     /// A request counted.
@@ -173,7 +177,8 @@ impl Changed {
         match (self.change, self.committed) {
             _ if !committed => Outcome::Aborted,
             (Change::Closed, None) => Outcome::Closed,
-            (Change::Closed | Change::Written, Some(None)) => Outcome::Closed,
+            // One that was only opened, and that rolled back, was never there.
+            (Change::Closed | Change::Written, Some(None)) if self.was_closed => Outcome::Closed,
             _ => Outcome::Committed,
         }
     }
@@ -309,6 +314,15 @@ mod tests {
         changed.set_committed(None);
         assert_eq!(changed.outcome(true), Outcome::Closed);
         changed.set_change(Change::Expired);
+        assert_eq!(changed.outcome(true), Outcome::Committed);
+    }
+
+    #[test]
+    fn what_was_opened_and_rolled_back_to_a_savepoint_was_not_closed() {
+        let mut changed = Changed::new(key(1));
+        changed.set_change(Change::Written);
+        changed.roll_back(2, true);
+        changed.set_committed(None);
         assert_eq!(changed.outcome(true), Outcome::Committed);
     }
 
