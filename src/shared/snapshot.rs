@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
-use session_timeout_core::registry::snapshot::{self, Binding, Record};
+use session_timeout_core::registry::snapshot::{self, Binding, Record, Records};
 
 use super::Shared;
 
@@ -34,13 +34,13 @@ pub fn start(shared: &Shared) {
     }
     match take_in(shared) {
         Ok(None) => {}
-        Ok(Some(sessions)) => say(format!("read the activity of {sessions} sessions from \"{FILE}\"")),
+        Ok(Some(read)) => read.report(),
         Err(why) => say(format!("ignored \"{FILE}\": {why}")),
     }
 }
 
-fn take_in(shared: &Shared) -> Result<Option<usize>, String> {
-    let file = match fs::read(FILE) {
+fn take_in(shared: &Shared) -> Result<Option<Read>, String> {
+    let file = match File::open(FILE) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
@@ -48,10 +48,38 @@ fn take_in(shared: &Shared) -> Result<Option<usize>, String> {
     // Removed first: if reading it brought the server down, it would not do so twice.
     remove(FILE).map_err(|error| format!("it could not be removed: {error}"))?;
     let binding = clean_shutdown().ok_or("the server was not shut down cleanly")?;
-    let records = snapshot::read(&file, &binding).map_err(|why| why.to_string())?;
-    Ok(Some(
-        records.iter().filter(|record| shared.registry.restore(record)).count(),
-    ))
+    let records = Records::open(file, &binding).map_err(|why| why.to_string())?;
+    let mut read = Read::default();
+    for record in records {
+        let record = record.map_err(|why| why.to_string())?;
+        *(if shared.registry.restore(&record) {
+            &mut read.restored
+        } else {
+            &mut read.without_room
+        }) += 1;
+    }
+    Ok(Some(read))
+}
+
+/// How many sessions were in a file.
+#[derive(Default)]
+struct Read {
+    restored: u64,
+    /// `session_timeout.max_sessions` is lower than it was.
+    without_room: u64,
+}
+
+impl Read {
+    fn report(&self) {
+        let Self { restored, without_room } = self;
+        say(format!("read the activity of {restored} sessions from \"{FILE}\""));
+        if *without_room > 0 {
+            let message = format!("the session registry has no room for {without_room} sessions of \"{FILE}\"");
+            ErrorReport::new(PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, message, "")
+                .set_hint("Raise session_timeout.max_sessions.")
+                .report(PgLogLevel::LOG);
+        }
+    }
 }
 
 #[pg_guard]

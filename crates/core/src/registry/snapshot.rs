@@ -1,11 +1,18 @@
 //! What a clean shutdown writes of the registry, and the next start reads: activity and marks that no row has.
 //!
-//! A file: [`MAGIC`], the [`Binding`], a number of [`Record`]s, each in postcard's encoding, and the SHA-256 of all that.
-//! It is bound to the checkpoint that ended the cluster it was written by, so that it fits nothing but the very same data,
-//! untouched since. It gives activity and marks, never validity: an entry made from it is unverified, and counts only
+//! A file: [`MAGIC`], the version of its format, the [`Binding`], a number of [`Record`]s, each in postcard's encoding, and
+//! the SHA-256 of all that. It is bound to the checkpoint that ended the cluster it was written by, so that it fits nothing
+//! but the very same data. It gives activity and marks, never validity: an entry made from it is unverified, and counts only
 //! where the row's version is its own.
+//!
+//! It is written and read record by record, in memory that does not grow with their number: the postmaster does both.
+//!
+//! | version | written by | a record |
+//! | --- | --- | --- |
+//! | 1 | 0.1.0 | a [`SavedSession`] |
+//! | 2 | 0.2.0 | a [`Record`]: its kind, then what that consists of. A new kind is a new variant, added at the end |
 
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -15,11 +22,23 @@ use super::table::Room;
 use super::word::Word;
 use crate::digest::Digest;
 
-/// What such a file begins with; the last byte is the format's version.
-pub const MAGIC: [u8; 8] = *b"ISTSNAP\x01";
+/// What such a file begins with; the next byte is the format's version.
+pub const MAGIC: [u8; 7] = *b"ISTSNAP";
+
+/// The version that is written.
+const VERSION: u8 = 2;
+
+/// The version of 0.1.0: records of sessions only, without their kind.
+const WITHOUT_KINDS: u8 = 1;
 
 /// Bytes of the checksum at the end.
 const CHECKSUM: usize = 32;
+
+/// No value takes more bytes than this: a session has at most 63.
+const LONGEST: usize = 128;
+
+/// Bytes that are read at once.
+const BUFFER: usize = 1 << 16;
 
 /// Which cluster, and which end of it, a file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,9 +51,16 @@ pub struct Binding {
     pub checkpoint: u64,
 }
 
+/// One piece of what is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// A session that has activity or a mark that its row has not.
+    Session(SavedSession),
+}
+
 /// One session's activity and mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct SavedSession {
     database: u32,
     table: u32,
     digest: [u8; Digest::LEN],
@@ -42,7 +68,7 @@ pub struct Record {
     pub(super) word: u64,
 }
 
-impl Record {
+impl SavedSession {
     pub(super) fn new(key: &Key, version: i64, word: u64) -> Self {
         Self {
             database: key.database,
@@ -85,6 +111,19 @@ pub enum Rejected {
     /// Of this cluster, but not of its last shutdown.
     #[error("it is not from the last shutdown")]
     Stale,
+    /// Not to be read at all.
+    #[error("it cannot be read: {0}")]
+    Unreadable(io::ErrorKind),
+}
+
+impl From<io::Error> for Rejected {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // It is shorter than it was a moment before.
+            io::ErrorKind::UnexpectedEof => Self::Damaged,
+            kind => Self::Unreadable(kind),
+        }
+    }
 }
 
 /// Writes a file: how many records.
@@ -97,6 +136,7 @@ pub fn write(to: impl Write, binding: &Binding, records: impl Iterator<Item = Re
         hasher: Sha256::new(),
     };
     hashing.write_all(&MAGIC)?;
+    hashing.write_all(&[VERSION])?;
     put(&mut hashing, binding)?;
     let mut count = 0;
     for record in records {
@@ -109,38 +149,125 @@ pub fn write(to: impl Write, binding: &Binding, records: impl Iterator<Item = Re
     Ok(count)
 }
 
-/// Reads a file that belongs to `expected`.
-///
-/// # Errors
-/// Why it is not to be read.
-pub fn read(file: &[u8], expected: &Binding) -> Result<Vec<Record>, Rejected> {
-    let body_end = file.len().checked_sub(CHECKSUM).ok_or(Rejected::Format)?;
-    let (body, checksum) = file.split_at(body_end);
-    let rest = body.strip_prefix(&MAGIC).ok_or(Rejected::Format)?;
-    if Sha256::digest(body).as_slice() != checksum {
-        return Err(Rejected::Damaged);
-    }
-    let (binding, mut rest) = postcard::take_from_bytes::<Binding>(rest).map_err(|_| Rejected::Damaged)?;
-    if binding.system != expected.system {
-        return Err(Rejected::Foreign);
-    }
-    if binding != *expected {
-        return Err(Rejected::Stale);
-    }
-    let mut records = Vec::new();
-    while !rest.is_empty() {
-        let (record, left) = postcard::take_from_bytes(rest).map_err(|_| Rejected::Damaged)?;
-        records.push(record);
-        rest = left;
-    }
-    Ok(records)
-}
-
-/// Writes one value. All of ours fit: a record has at most 66 bytes.
+/// Writes one value.
 fn put(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    let mut room = [0; 96];
+    let mut room = [0; LONGEST];
     let bytes = postcard::to_slice(value, &mut room).map_err(io::Error::other)?;
     to.write_all(bytes)
+}
+
+/// The records of a file, one after the other. Nothing follows an error.
+pub struct Records<F> {
+    file: F,
+    /// Bytes before the checksum that are not in the buffer yet.
+    left: u64,
+    buffer: Vec<u8>,
+    /// What of the buffer has been decoded.
+    used: usize,
+    has_kinds: bool,
+}
+
+impl<F: Read + Seek> Records<F> {
+    /// Opens a file that belongs to `expected`: its checksum is compared first, and nothing is given away unless it is right.
+    ///
+    /// # Errors
+    /// Why it is not to be read.
+    pub fn open(mut file: F, expected: &Binding) -> Result<Self, Rejected> {
+        let length = file.seek(SeekFrom::End(0))?;
+        let body = length.checked_sub(CHECKSUM as u64).ok_or(Rejected::Format)?;
+        file.rewind()?;
+        let mut start = [0; MAGIC.len() + 1];
+        let (magic, version) = match file.read_exact(&mut start) {
+            Ok(()) => (&start[..MAGIC.len()], start[MAGIC.len()]),
+            Err(_) => return Err(Rejected::Format),
+        };
+        let has_kinds = match version {
+            _ if magic != MAGIC => return Err(Rejected::Format),
+            VERSION => true,
+            WITHOUT_KINDS => false,
+            _ => return Err(Rejected::Format),
+        };
+        file.rewind()?;
+        if !is_whole(&mut file, body)? {
+            return Err(Rejected::Damaged);
+        }
+        file.seek(SeekFrom::Start(start.len() as u64))?;
+        let mut records = Self {
+            file,
+            left: body.checked_sub(start.len() as u64).ok_or(Rejected::Format)?,
+            buffer: Vec::with_capacity(BUFFER),
+            used: 0,
+            has_kinds,
+        };
+        let binding: Binding = records.value()?.ok_or(Rejected::Damaged)?;
+        if binding.system != expected.system {
+            return Err(Rejected::Foreign);
+        }
+        if binding != *expected {
+            return Err(Rejected::Stale);
+        }
+        Ok(records)
+    }
+
+    /// The next value; `None` at the end.
+    fn value<T: for<'a> Deserialize<'a>>(&mut self) -> Result<Option<T>, Rejected> {
+        if self.buffer.len() - self.used < LONGEST && self.left > 0 {
+            self.fill()?;
+        }
+        let rest = &self.buffer[self.used..];
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let (value, after) = postcard::take_from_bytes(rest).map_err(|_| Rejected::Damaged)?;
+        self.used = self.buffer.len() - after.len();
+        Ok(Some(value))
+    }
+
+    /// Reads on, behind what has not been decoded yet.
+    fn fill(&mut self) -> io::Result<()> {
+        self.buffer.drain(..self.used);
+        self.used = 0;
+        let kept = self.buffer.len();
+        let more = ((BUFFER - kept) as u64).min(self.left);
+        self.buffer.resize(kept + more as usize, 0);
+        self.file.read_exact(&mut self.buffer[kept..])?;
+        self.left -= more;
+        Ok(())
+    }
+}
+
+impl<F: Read + Seek> Iterator for Records<F> {
+    type Item = Result<Record, Rejected>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let record = if self.has_kinds {
+            self.value()
+        } else {
+            self.value().map(|session| session.map(Record::Session))
+        };
+        if record.is_err() {
+            self.left = 0;
+            self.buffer.clear();
+            self.used = 0;
+        }
+        record.transpose()
+    }
+}
+
+/// Whether the checksum behind the first `body` bytes is theirs.
+fn is_whole(file: &mut impl Read, body: u64) -> io::Result<bool> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; BUFFER];
+    let mut left = body;
+    while left > 0 {
+        let part = (BUFFER as u64).min(left) as usize;
+        file.read_exact(&mut buffer[..part])?;
+        hasher.update(&buffer[..part]);
+        left -= part as u64;
+    }
+    let mut checksum = [0; CHECKSUM];
+    file.read_exact(&mut checksum)?;
+    Ok(hasher.finalize().as_slice() == checksum)
 }
 
 struct Hashing<W> {
@@ -162,6 +289,8 @@ impl<W: Write> Write for Hashing<W> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::super::tests::key;
     use super::*;
 
@@ -171,27 +300,37 @@ mod tests {
         checkpoint: 0x1_5000_0028,
     };
 
-    fn file() -> (Vec<u8>, Vec<Record>) {
-        let records: Vec<Record> = (0..100)
-            .map(|n| Record::new(&key(n), i64::from(n) - 50, u64::MAX - u64::from(n)))
-            .collect();
+    fn session(n: u32) -> Record {
+        // The numbers take one byte to ten.
+        let spread = u64::MAX >> (n % 64);
+        Record::Session(SavedSession::new(&key(n), spread.cast_signed(), spread))
+    }
+
+    fn file(sessions: u32) -> (Vec<u8>, Vec<Record>) {
+        let records: Vec<Record> = (0..sessions).map(session).collect();
         let mut file = Vec::new();
         assert_eq!(
             write(&mut file, &HERE, records.iter().copied()).expect("memory takes it"),
-            100
+            u64::from(sessions)
         );
         (file, records)
     }
 
+    fn read(file: &[u8], expected: &Binding) -> Result<Vec<Record>, Rejected> {
+        Records::open(Cursor::new(file), expected)?.collect()
+    }
+
     #[test]
     fn what_was_written_is_read() {
-        let (file, records) = file();
-        assert_eq!(read(&file, &HERE), Ok(records));
+        for sessions in [0, 1, 100, 10_000] {
+            let (file, records) = file(sessions);
+            assert_eq!(read(&file, &HERE), Ok(records));
+        }
     }
 
     #[test]
     fn every_cut_and_every_changed_byte_is_noticed() {
-        let (file, _) = file();
+        let (file, _) = file(100);
         for end in 0..file.len() {
             assert!(read(&file[..end], &HERE).is_err(), "cut at {end}");
         }
@@ -204,13 +343,64 @@ mod tests {
 
     #[test]
     fn files_of_other_clusters_other_shutdowns_and_other_formats_are_told_apart() {
-        let (mut file, _) = file();
+        let (mut file, _) = file(100);
         assert_eq!(read(&file, &Binding { system: 1, ..HERE }), Err(Rejected::Foreign));
         assert_eq!(read(&file, &Binding { timeline: 2, ..HERE }), Err(Rejected::Stale));
         assert_eq!(read(&file, &Binding { checkpoint: 1, ..HERE }), Err(Rejected::Stale));
-        file[7] = 2;
+        file[7] = VERSION + 1;
         assert_eq!(read(&file, &HERE), Err(Rejected::Format));
         assert_eq!(read(&[], &HERE), Err(Rejected::Format));
+        assert_eq!(read(&[0; 1000], &HERE), Err(Rejected::Format));
+    }
+
+    /// A kind of record that a later version of the library has.
+    #[test]
+    fn nothing_is_read_on_after_a_record_that_is_not_understood() {
+        let mut file = Vec::new();
+        let mut hashing = Hashing {
+            to: &mut file,
+            hasher: Sha256::new(),
+        };
+        let mut all = || {
+            hashing.write_all(&MAGIC)?;
+            hashing.write_all(&[VERSION])?;
+            put(&mut hashing, &HERE)?;
+            put(&mut hashing, &session(1))?;
+            hashing.write_all(&[77])?;
+            put(&mut hashing, &session(2))
+        };
+        all().expect("memory takes it");
+        let checksum = hashing.hasher.finalize();
+        file.extend_from_slice(&checksum);
+        let records: Vec<_> = Records::open(Cursor::new(&file), &HERE).expect("it is whole").collect();
+        assert_eq!(records, [Ok(session(1)), Err(Rejected::Damaged)]);
+    }
+
+    /// The most that one read asked for, of a file that is much larger.
+    struct Watched(Cursor<Vec<u8>>, usize);
+
+    impl Read for &mut Watched {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            self.1 = self.1.max(bytes.len());
+            self.0.read(bytes)
+        }
+    }
+
+    impl Seek for &mut Watched {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_in_memory_that_does_not_grow_with_it() {
+        let (file, _) = file(50_000);
+        assert!(file.len() > 20 * BUFFER);
+        let mut watched = Watched(Cursor::new(file), 0);
+        let mut records = Records::open(&mut watched, &HERE).expect("it is whole");
+        assert_eq!(records.by_ref().count(), 50_000);
+        assert!(records.buffer.capacity() <= 2 * BUFFER);
+        assert!(watched.1 <= BUFFER);
     }
 
     /// The server that shuts down may have an older library than the one that starts.
@@ -222,21 +412,37 @@ mod tests {
              01010101010101010101010dbcb5e2b3c5c684956b4f61f43870072ab547795ccf64c6e24be9284560e4946e38ccf9f4\
              a6d2ef67a6",
         );
-        let record = |database, byte, version, word| Record {
-            database,
-            table: 16_390,
-            digest: [byte; Digest::LEN],
-            version,
-            word,
-        };
-        let records = vec![
-            record(5, 0xab, 1, 0x2b2a_1234_5678_9abc),
-            record(16_384, 0x01, -7, 0x6b2a_1234_5678_9abc),
-        ];
+        assert_eq!(read(&file, &HERE), Ok(two_sessions()));
+    }
+
+    #[test]
+    fn a_file_is_written_as_it_always_was() {
         let mut now = Vec::new();
-        write(&mut now, &HERE, records.iter().copied()).expect("memory takes it");
-        assert_eq!(now, file, "another format needs another version, in MAGIC");
-        assert_eq!(read(&file, &HERE), Ok(records));
+        write(&mut now, &HERE, two_sessions().into_iter()).expect("memory takes it");
+        let file = decode(FILE_OF_VERSION_2);
+        assert_eq!(now, file, "another format needs another version");
+        assert_eq!(read(&file, &HERE), Ok(two_sessions()));
+    }
+
+    const FILE_OF_VERSION_2: &str = "495354534e4150028080f09d99ddbf926101a8808080150005868001abababababababababababababababababababab\
+         abababababababababababab02bcb5e2b3c5c684952b0080800186800101010101010101010101010101010101010101\
+         010101010101010101010101010dbcb5e2b3c5c684956b226471a71564ec817de0cd4b118f3fbad81f4210d08e7673f9\
+         b38c8836693132";
+
+    fn two_sessions() -> Vec<Record> {
+        let session = |database, byte, version, word| {
+            Record::Session(SavedSession {
+                database,
+                table: 16_390,
+                digest: [byte; Digest::LEN],
+                version,
+                word,
+            })
+        };
+        vec![
+            session(5, 0xab, 1, 0x2b2a_1234_5678_9abc),
+            session(16_384, 0x01, -7, 0x6b2a_1234_5678_9abc),
+        ]
     }
 
     fn decode(hex: &str) -> Vec<u8> {

@@ -12,7 +12,7 @@ use std::sync::atomic::{
 use chrono::TimeDelta;
 
 use super::memory::{Memory, NONE, Partition, Slot, flags, reserve};
-use super::snapshot::Record;
+use super::snapshot::SavedSession;
 use super::word::Word;
 use super::{Key, Row, Seen, Wanted};
 use crate::digest::Digest;
@@ -35,7 +35,8 @@ pub enum Room {
     ForLoads,
     /// All.
     All,
-    /// All that loads may take, at the cost of whatever is least missed: on a standby, where nothing is ever written down.
+    /// All that loads may take, at the cost of whatever is least missed, but no mark: on a standby, where nothing is ever
+    /// written down, and where marks are only those that were restored.
     AtAnyCost,
 }
 
@@ -156,7 +157,7 @@ impl<'m> Table<'m> {
         let victim = (0..self.per_partition)
             .map(|step| ((start + step) % self.per_partition) as u32)
             .map(|index| self.entry(partition, index))
-            .filter(|entry| entry.is_evictable() || room == Room::AtAnyCost && entry.is_idle())
+            .filter(|entry| entry.is_evictable() || room == Room::AtAnyCost && entry.is_idle() && !entry.is_marked())
             .take(CANDIDATES)
             .min_by_key(|entry| entry.word().activity())?;
         hand.store(victim.index + 1, Relaxed);
@@ -307,7 +308,7 @@ impl Entry<'_> {
     }
 
     /// Makes it what an earlier registry had unsaved; the row is yet to be read.
-    pub fn restore(&self, record: &Record) {
+    pub fn restore(&self, record: &SavedSession) {
         self.slot.word.store(record.word, Release);
         self.slot.flushed.store(i64::MIN, Relaxed);
         self.slot.version.store(record.version, Relaxed);
@@ -318,8 +319,8 @@ impl Entry<'_> {
     }
 
     /// What it would be restored from.
-    pub fn record(&self) -> Record {
-        Record::new(&self.key(), self.version(), self.word().bits())
+    pub fn saved(&self) -> SavedSession {
+        SavedSession::new(&self.key(), self.version(), self.word().bits())
     }
 
     pub fn session(&self, word: Word) -> Session {
@@ -437,6 +438,10 @@ impl Entry<'_> {
     /// Whether it is in use, and no transaction is committing a change of it.
     fn is_idle(&self) -> bool {
         self.flags() & flags::USED != 0 && !self.is_in_flux()
+    }
+
+    fn is_marked(&self) -> bool {
+        self.word().mark().is_some()
     }
 
     pub fn is_evictable(&self) -> bool {

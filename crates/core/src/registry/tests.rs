@@ -828,6 +828,46 @@ fn unsaved_activity_and_marks_are_restored_but_no_validity() {
     assert!(is_valid(r.check(&key(2), &params(60), Request::Look, at(90))));
 }
 
+/// A registry that is smaller than the one before has room for the marks at least: activity that is lost ends a session
+/// early, a mark that is lost may let one live on.
+#[test]
+fn marks_are_restored_before_activity() {
+    let owned = small(8);
+    let r = registry(&owned);
+    for n in 1..=8 {
+        load(&r, &key(n), &row(1, at(0)));
+        r.check(
+            &key(n),
+            &params(60),
+            Request::Counting,
+            at(if n == 7 { 100 } else { 30 }),
+        );
+    }
+    let records: Vec<_> = r.unsaved().collect();
+    assert_eq!(records.len(), 8);
+    let owned = small(2);
+    let r = registry(&owned);
+    assert_eq!(records.iter().filter(|record| r.restore(record)).count(), 2);
+    assert_eq!(r.look(&key(7), 1), Some((at(0), Some(Expiry::Idle))));
+}
+
+/// A cleanly shut down primary that is started as a standby, which may be promoted.
+#[test]
+fn a_restored_mark_makes_no_room_on_a_standby() {
+    let owned = small(8);
+    let r = registry(&owned);
+    load(&r, &key(1), &row(1, at(0)));
+    r.check(&key(1), &params(60), Request::Counting, at(100));
+    let records: Vec<_> = r.unsaved().collect();
+    let owned = small(2);
+    let r = registry(&owned);
+    assert!(records.iter().all(|record| r.restore(record)));
+    for n in 2..=5 {
+        assert!(r.remember(&key(n), &row(1, at(0)), at(30)));
+    }
+    assert_eq!(r.look(&key(1), 1), Some((at(0), Some(Expiry::Idle))));
+}
+
 /// A touch that comes between a flush's look and its end is not overlooked.
 #[test]
 fn the_end_of_a_flush_tells_of_newer_activity() {

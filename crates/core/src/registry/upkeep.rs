@@ -1,7 +1,8 @@
 //! What the worker and the shutdown do with the entries: look for them, write them down, end them, take them in again.
 
+use super::snapshot::Record;
 use super::table::{Entry, Room};
-use super::{Key, Locks, Registry, Row, Word, snapshot};
+use super::{Key, Locks, Registry, Row, Word};
 use crate::digest::Digest;
 use crate::params::Params;
 use crate::time::Timestamp;
@@ -203,30 +204,42 @@ impl<'m, L: Locks> Registry<'m, L> {
         }
     }
 
-    /// What no row has: dirty or marked. Nobody else may use the registry meanwhile.
-    pub fn unsaved(&self) -> impl Iterator<Item = snapshot::Record> + use<'m, L> {
+    /// What no row has: marked sessions first, since there may be less room where they are restored, and a mark lost lets a
+    /// session live on; then dirty ones. Nobody else may use the registry meanwhile.
+    pub fn unsaved(&self) -> impl Iterator<Item = Record> + use<'m, L> {
         let table = self.table;
-        (0..table.partitions())
-            .flat_map(move |partition| table.entries(partition))
-            .filter(|entry| entry.is_wanted(Wanted::Dirty) || entry.is_wanted(Wanted::Marked))
-            .map(|entry| entry.record())
+        [Wanted::Marked, Wanted::Dirty]
+            .into_iter()
+            .flat_map(move |wanted| (0..table.partitions()).map(move |partition| (wanted, partition)))
+            .flat_map(move |(wanted, partition)| table.entries(partition).filter(move |entry| entry.is_wanted(wanted)))
+            .map(|entry| Record::Session(entry.saved()))
     }
 
     /// Takes in what an earlier registry had unsaved: an unverified entry, which counts only where the row is of its
     /// version. Whether there was room. Exclusive lock.
-    pub fn restore(&self, record: &snapshot::Record) -> bool {
-        let key = record.key();
+    pub fn restore(&self, record: &Record) -> bool {
+        let Record::Session(session) = record;
+        let key = session.key();
         let place = self.table.place(&key);
         self.locks.exclusive(place.partition, || {
             if self.table.find(place, &key).is_some() {
                 return false;
             }
-            let Some(entry) = self.table.insert(place, &key, record.room()) else {
+            let Some(entry) = self.table.insert(place, &key, session.room()) else {
                 return false;
             };
-            entry.restore(record);
+            entry.restore(session);
             true
         })
+    }
+
+    /// Whether there is an entry for what an earlier registry had unsaved, so that its own is the newer. Shared lock.
+    pub fn has_entry_for(&self, record: &Record) -> bool {
+        let Record::Session(session) = record;
+        let key = session.key();
+        let place = self.table.place(&key);
+        self.locks
+            .shared(place.partition, || self.table.find(place, &key).is_some())
     }
 }
 
