@@ -54,6 +54,10 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
         signal::pqsignal(signal::SIGHUP, Some(signal::SignalHandlerForConfigReload));
         signal::pqsignal(signal::SIGTERM, Some(signal::SignalHandlerForShutdownRequest));
         pg_sys::BackgroundWorkerUnblockSignals();
+    }
+    shared::snapshot::consume();
+    // SAFETY: likewise.
+    unsafe {
         pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0);
         pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0_usize));
         shared.control.set_launcher(pg_sys::MyLatch);

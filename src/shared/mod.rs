@@ -9,7 +9,7 @@
 
 pub mod counters;
 pub mod database;
-mod snapshot;
+pub mod snapshot;
 
 use std::ffi::CStr;
 use std::ptr;

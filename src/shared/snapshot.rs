@@ -1,10 +1,35 @@
-//! The registry over a clean restart: the postmaster writes it on its way out, and reads it when it starts.
+//! The registry over a clean restart: the postmaster writes it on its way out, and reads it when it starts. So does a
+//! single-user server.
 //!
 //! On its way out it is the last process, and `pg_control` says whether the shutdown was clean; only then is the file
-//! written, bound to that very checkpoint. At the start, before anything is written to the cluster, `pg_control` still
-//! says which checkpoint ended it: the file is read where it is the same, and removed in any case. Whatever goes wrong is
-//! said in the log, and costs at most the activity since the last flush.
+//! written, bound to that very checkpoint. When it has made the shared memory, before anything is written to the cluster,
+//! it reads a file that is bound to the last checkpoint of `pg_control`. Whatever goes wrong is said in the log, and costs at
+//! most the activity since the last flush.
+//!
+//! The file stays until the server serves: [`consume`] removes it, in the launcher, which starts when recovery has ended. A
+//! start that fails before that (`pg_hba.conf`, a port in use, a crash of the startup process) leaves the file and the
+//! checkpoint as they were, and the next start reads it again.
+//!
+//! Reading it twice does no harm, nor does reading it after a crash of a server that had not written another checkpoint:
+//!
+//! - Each version in it was drawn before its checkpoint. No history of the cluster that goes on from there draws it again,
+//!   so a row of that version is the very opening that the record is about, whatever has been committed since.
+//! - Activity only moves forward, and a row that has newer activity keeps it. To set it back, by hand, is a new version.
+//! - A mark is final for its version.
+//!
+//! A file that is bound to an earlier checkpoint is not read. The recovery from a crash ends with a checkpoint, so a server
+//! that was killed, and then is killed again just after that, has lost it. DROP DATABASE makes one too, so a database that is
+//! made anew with the same OID finds nothing of the old.
+//!
+//! What is left at the end, if `pg_control` says that the shutdown was clean:
+//!
+//! | who ends | the file |
+//! | --- | --- |
+//! | a server that has not written a checkpoint | stands |
+//! | a server that has served; a single-user server; one that pg_upgrade started, which has no launcher | is written anew from the registry; what had found no room there, and is still in the file, is taken along |
+//! | a standby that was a primary, shut down cleanly, before | is bound to its last restartpoint; what it has seen as a standby is not kept |
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,50 +40,48 @@ use pgrx::prelude::*;
 use session_timeout_core::registry::snapshot::{self, Binding, Record, Records};
 
 use super::Shared;
+use crate::process::PerProcess;
 
-/// Relative to the data directory, which is the postmaster's current one.
+/// Relative to the data directory, which is the current one of all processes.
 const FILE: &str = "pg_stat/inactive_session_timeout.snapshot";
 const UNFINISHED: &str = "pg_stat/inactive_session_timeout.snapshot.tmp";
 const DIRECTORY: &str = "pg_stat";
 
-/// In the postmaster, when it has made the shared memory: takes in what the last shutdown left, and sees to it that this
-/// one leaves something.
+/// What the postmaster, or the single-user server, has started from.
+#[derive(Clone, Copy)]
+struct Start {
+    checkpoint: Binding,
+    /// How many sessions of the file found no room.
+    without_room: u64,
+}
+
+static START: PerProcess<Cell<Option<Start>>> = PerProcess::new(Cell::new(None));
+
+/// When the shared memory has been made, in the postmaster or a single-user server: takes in what the last shutdown left,
+/// and sees to it that this one leaves something.
 pub fn start(shared: &Shared) {
     // SAFETY: plain reads of the process's state. The postmaster empties the list of callbacks when it restarts after a
     // crash, and comes here again.
     unsafe {
-        if pg_sys::IsUnderPostmaster || !pg_sys::IsPostmasterEnvironment {
+        if pg_sys::IsUnderPostmaster {
             return;
         }
         pg_sys::on_shmem_exit(Some(on_exit), Datum::from(0_usize));
     }
-    match take_in(shared) {
+    let Some(control) = Control::read() else { return };
+    let mut without_room = 0;
+    match take_in(shared, &control.binding) {
         Ok(None) => {}
-        Ok(Some(read)) => read.report(),
+        Ok(Some(read)) => {
+            read.report();
+            without_room = read.without_room;
+        }
         Err(why) => say(format!("ignored \"{FILE}\": {why}")),
     }
-}
-
-fn take_in(shared: &Shared) -> Result<Option<Read>, String> {
-    let file = match File::open(FILE) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
-    // Removed first: if reading it brought the server down, it would not do so twice.
-    remove(FILE).map_err(|error| format!("it could not be removed: {error}"))?;
-    let binding = clean_shutdown().ok_or("the server was not shut down cleanly")?;
-    let records = Records::open(file, &binding).map_err(|why| why.to_string())?;
-    let mut read = Read::default();
-    for record in records {
-        let record = record.map_err(|why| why.to_string())?;
-        *(if shared.registry.restore(&record) {
-            &mut read.restored
-        } else {
-            &mut read.without_room
-        }) += 1;
-    }
-    Ok(Some(read))
+    START.set(Some(Start {
+        checkpoint: control.binding,
+        without_room,
+    }));
 }
 
 /// How many sessions were in a file.
@@ -67,6 +90,25 @@ struct Read {
     restored: u64,
     /// `session_timeout.max_sessions` is lower than it was.
     without_room: u64,
+}
+
+fn take_in(shared: &Shared, binding: &Binding) -> Result<Option<Read>, String> {
+    let file = match File::open(FILE) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut read = Read::default();
+    for record in Records::open(file, binding).map_err(|why| why.to_string())? {
+        let record = record.map_err(|why| why.to_string())?;
+        let count = if shared.registry.restore(&record) {
+            &mut read.restored
+        } else {
+            &mut read.without_room
+        };
+        *count += 1;
+    }
+    Ok(Some(read))
 }
 
 impl Read {
@@ -82,16 +124,57 @@ impl Read {
     }
 }
 
+/// The server serves: what was read is in use, and what was not is of no use any more.
+pub fn consume() {
+    match remove() {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            let message = format!("could not remove \"{FILE}\": {error}");
+            ErrorReport::new(PgSqlErrorCode::ERRCODE_IO_ERROR, message, "")
+                .set_detail(
+                    "A crash before the next checkpoint has it read again, which does no harm; later it is ignored.",
+                )
+                .report(PgLogLevel::LOG);
+        }
+    }
+}
+
+fn remove() -> io::Result<()> {
+    // Of a postmaster that was killed while it wrote.
+    let _ = fs::remove_file(UNFINISHED);
+    fs::remove_file(FILE)?;
+    File::open(DIRECTORY)?.sync_all()
+}
+
 #[pg_guard]
 unsafe extern "C-unwind" fn on_exit(code: i32, _argument: Datum) {
-    // SAFETY: a plain read. Children inherit the callback's list but empty it.
-    if code != 0 || unsafe { pg_sys::IsUnderPostmaster } {
+    // SAFETY: plain reads. Children inherit the callback's list but empty it. A single-user server writes its checkpoint
+    // whatever it ends with.
+    if unsafe { pg_sys::IsUnderPostmaster || code != 0 && pg_sys::IsPostmasterEnvironment } {
         return;
     }
-    let (Some(shared), Some(binding)) = (super::get(), clean_shutdown()) else {
+    let (Some(shared), Some(control), Some(start)) = (super::get(), Control::read(), START.get()) else {
         return;
     };
-    if let Err(error) = leave(&binding, shared.registry.unsaved()) {
+    if control.binding == start.checkpoint {
+        return;
+    }
+    let old = || {
+        let file = File::open(FILE).ok();
+        let records = file.and_then(|file| Records::open(file, &start.checkpoint).ok());
+        records.into_iter().flatten().map_while(Result::ok)
+    };
+    let done = match control.state {
+        pg_sys::DBState::DB_SHUTDOWNED => {
+            let rest = (start.without_room > 0).then(old).into_iter().flatten();
+            let rest = rest.filter(|record| !shared.registry.has_entry_for(record));
+            leave(&control.binding, shared.registry.unsaved().chain(rest))
+        }
+        pg_sys::DBState::DB_SHUTDOWNED_IN_RECOVERY if old().next().is_some() => leave(&control.binding, old()),
+        _ => return,
+    };
+    if let Err(error) = done {
         let _ = fs::remove_file(UNFINISHED);
         say(format!("could not write \"{FILE}\": {error}"));
     }
@@ -100,12 +183,16 @@ unsafe extern "C-unwind" fn on_exit(code: i32, _argument: Datum) {
 fn leave(binding: &Binding, records: impl Iterator<Item = Record>) -> io::Result<()> {
     let mut records = records.peekable();
     if records.peek().is_none() {
-        return Ok(());
+        return match remove() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
     }
+    // What a postmaster that was killed has left may be another user's.
+    let _ = fs::remove_file(UNFINISHED);
     let file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(UNFINISHED)?;
     snapshot::write(BufWriter::new(&file), binding, records)?;
@@ -114,23 +201,29 @@ fn leave(binding: &Binding, records: impl Iterator<Item = Record>) -> io::Result
     File::open(DIRECTORY)?.sync_all()
 }
 
-fn remove(file: &str) -> io::Result<()> {
-    fs::remove_file(file)?;
-    File::open(DIRECTORY)?.sync_all()
+/// What `pg_control` says of the cluster.
+struct Control {
+    state: pg_sys::DBState::Type,
+    /// Its last checkpoint.
+    binding: Binding,
 }
 
-/// Which checkpoint ended the cluster; `None` where it was not shut down cleanly, or is a standby.
-fn clean_shutdown() -> Option<Binding> {
-    // SAFETY: the answer is allocated in the current memory context, which the postmaster has throughout.
-    unsafe {
-        let mut is_whole = false;
-        let control = pg_sys::get_controlfile(pg_sys::DataDir, &mut is_whole);
-        let control = control.as_ref().filter(|_| is_whole)?;
-        (control.state == pg_sys::DBState::DB_SHUTDOWNED).then_some(Binding {
-            system: control.system_identifier,
-            timeline: control.checkPointCopy.ThisTimeLineID,
-            checkpoint: control.checkPoint,
-        })
+impl Control {
+    fn read() -> Option<Self> {
+        // SAFETY: the answer is allocated in the current memory context, which the process has throughout.
+        unsafe {
+            let mut is_whole = false;
+            let control = pg_sys::get_controlfile(pg_sys::DataDir, &mut is_whole);
+            let control = control.as_ref().filter(|_| is_whole)?;
+            Some(Self {
+                state: control.state,
+                binding: Binding {
+                    system: control.system_identifier,
+                    timeline: control.checkPointCopy.ThisTimeLineID,
+                    checkpoint: control.checkPoint,
+                },
+            })
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! the test's process group and holding one end of a pipe to it, stops the server and removes the directory when
 //! the other end closes: at `Drop`, at the end of the tests, also where they are killed. So nothing stays behind.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -172,6 +172,21 @@ impl Server {
         standby
     }
 
+    /// A copy of this server, which is stopped, without what is in its `pg_stat`: stopped as well.
+    pub fn copy(&self) -> Server {
+        let copy = Self::in_new_directory(self.bindir.clone());
+        let mut cp = self.command_as_server("/bin/cp");
+        run(cp.arg("-a").arg(self.data_directory()).arg(copy.data_directory()));
+        for file in fs::read_dir(copy.data_directory().join("pg_stat"))
+            .expect("pg_stat")
+            .flatten()
+        {
+            fs::remove_file(file.path()).expect("it is removed");
+        }
+        copy.append_socket();
+        copy
+    }
+
     fn in_new_directory(bindir: PathBuf) -> Self {
         let user = ServerUser::current();
         let directory = make_directory(user.as_ref());
@@ -295,25 +310,7 @@ impl Server {
     pub fn start(&self) {
         let mut postmaster = self.postmaster();
         assert!(postmaster.is_none(), "the server is running already");
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_file())
-            .expect("the server's log");
-        let mut command = self.command_as_server("postgres");
-        command.arg("-D").arg(self.data_directory());
-        if self.clock_file().exists() {
-            command
-                .env("LD_PRELOAD", self.clock_library())
-                .env("TEST_CLOCK", self.clock_file());
-        }
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("the server's log"))
-            .stderr(log);
-        // A process group of its own: Ctrl-C is for the tests, whose end then stops the server.
-        let mut child = command.process_group(0).spawn().expect("postgres starts");
-
+        let mut child = self.spawn(&[]);
         wait_for("the server takes connections", DEADLINE, || {
             if let Some(status) = child.try_wait().expect("postgres is waited for") {
                 panic!("the server did not start: {status}\n{}", self.log());
@@ -321,6 +318,74 @@ impl Server {
             self.config("postgres").connect(NoTls).ok()
         });
         *postmaster = Some(child);
+    }
+
+    /// Starts it with these options of `postgres`, with which it is to give up: what it has logged meanwhile.
+    #[track_caller]
+    pub fn fail_to_start(&self, options: &[&str]) -> String {
+        let before = self.log().len();
+        let mut child = self.spawn(options);
+        let status = wait_for("the start fails", DEADLINE, || {
+            child.try_wait().expect("postgres is waited for")
+        });
+        let log = self.log().split_off(before);
+        assert!(!status.success(), "{options:?}: {status}\n{log}");
+        log
+    }
+
+    /// Starts it with these options of `postgres`, and ends it with a signal as soon as it has logged `said`.
+    #[track_caller]
+    pub fn start_until(&self, said: &str, signal: &str, options: &[&str]) {
+        let before = self.log().len();
+        let child = self.spawn(options);
+        wait_for(said, DEADLINE, || self.log()[before..].contains(said).then_some(()));
+        *self.postmaster() = Some(child);
+        self.end(signal);
+        wait_for("the server's processes end", DEADLINE, || {
+            self.processes().is_empty().then_some(())
+        });
+    }
+
+    /// Runs statements, one a line, in a single-user server: its answers. What it logs goes to the server's log.
+    #[track_caller]
+    pub fn single_user(&self, database: &str, statements: &str, options: &[&str]) -> String {
+        let mut command = self.command_as_server("postgres");
+        command.arg("--single").arg("-D").arg(self.data_directory());
+        command.args(options).arg(database);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(self.log_for_writing());
+        let mut child = command.spawn().expect("postgres starts");
+        let mut input = child.stdin.take().expect("its input");
+        input.write_all(statements.as_bytes()).expect("it reads statements");
+        drop(input);
+        let output = child.wait_with_output().expect("postgres is waited for");
+        assert!(output.status.success(), "{}\n{}", output.status, self.log());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Starts a postmaster, which logs to the server's log.
+    fn spawn(&self, options: &[&str]) -> Child {
+        let mut command = self.command_as_server("postgres");
+        command.arg("-D").arg(self.data_directory()).args(options);
+        if self.clock_file().exists() {
+            command
+                .env("LD_PRELOAD", self.clock_library())
+                .env("TEST_CLOCK", self.clock_file());
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(self.log_for_writing())
+            .stderr(self.log_for_writing());
+        // A process group of its own: Ctrl-C is for the tests, whose end then stops the server.
+        command.process_group(0).spawn().expect("postgres starts")
+    }
+
+    fn log_for_writing(&self) -> File {
+        let mut file = OpenOptions::new();
+        file.create(true).append(true);
+        file.open(self.log_file()).expect("the server's log")
     }
 
     /// Sets the clock of a server that has its own, at once for all its processes: so many seconds ahead of the machine's,
