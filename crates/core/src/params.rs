@@ -1,7 +1,8 @@
 //! The parameters: their names, defaults, and what their values may be.
 //!
 //! A value is checked when it is written ([`validate`]) and read with the same code ([`Params::set`]), so no row can hold
-//! what a check cannot use.
+//! what a check cannot use. Writing is stricter in one point: a positive time that would be rounded to 0, which switches
+//! things off, is refused. In a row that an earlier version has let in it is the shortest time there is.
 
 use std::sync::LazyLock;
 
@@ -115,6 +116,10 @@ impl Key {
             message: format!("\"{}\" is not a parameter and has no effect", excerpt(name)),
             hint: meant.map_or_else(Self::list, |key| format!("Perhaps you meant \"{}\".", key.name())),
         })
+    }
+
+    const fn is_time(self) -> bool {
+        !matches!(self, Self::IgnoredUrl | Self::IgnoredUrlMode)
     }
 
     fn list() -> String {
@@ -238,11 +243,12 @@ impl Params {
     }
 
     /// How often activity is written to rows: no more than a tenth of the shortest delay that is on, so that what a
-    /// crash loses is small beside it. Always positive.
+    /// crash loses is small beside it. A microsecond at least.
     #[must_use]
     pub fn flush_interval_in_force(&self) -> TimeDelta {
         let shortest = self.delay.into_iter().chain(self.absolute_delay).min();
-        shortest.map_or(self.flush_interval, |shortest| self.flush_interval.min(shortest / 10))
+        let tenth = |delay: TimeDelta| (delay / 10).max(TimeDelta::microseconds(1));
+        shortest.map_or(self.flush_interval, |shortest| self.flush_interval.min(tenth(shortest)))
     }
 }
 
@@ -250,12 +256,16 @@ impl Params {
 ///
 /// # Errors
 ///
-/// As [`Key::from_name`] and [`Params::set`].
+/// As [`Key::from_name`] and [`Params::set`]; and a positive time that is too short to be told from 0.
 pub fn validate(key: &[u8], value: &[u8]) -> Result<(), ParamError> {
-    match Key::from_name(key)? {
-        Some(key) => Params::default().set(key, value),
-        None => Ok(()),
+    let Some(key) = Key::from_name(key)? else {
+        return Ok(());
+    };
+    Params::default().set(key, value)?;
+    if key.is_time() && span::is_lost_in_rounding(value) {
+        return Err(refused(key, value, "is more than 0 but would be rounded to 0"));
     }
+    Ok(())
 }
 
 /// What there is to say of a key that is stored (a warning, SQLSTATE 01000).

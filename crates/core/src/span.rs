@@ -5,8 +5,10 @@
 //! guessing (a comma between digits, `1-2` for years and months, units cut short, a word without a number) is refused
 //! here. A month counts as 30 days, a year as 12 months, a day as 24 hours.
 //!
-//! They differ in three places: PostgreSQL forgets the fraction of a day, week or month that stands behind a clock
-//! (`01:00 0.5 days`), its arithmetic is binary where this one is decimal, and it refuses what overflows.
+//! They differ in four places: PostgreSQL forgets the fraction of a day, week or month that stands behind a clock
+//! (`01:00 0.5 days`), its arithmetic is binary where this one is decimal, it refuses what overflows, and it reads a
+//! positive span that is too short for its units (`0.0000001`, `0.04 years`) as 0. As 0 switches limits off, such a span
+//! is never 0 here: see [`parse`] and [`is_lost_in_rounding`].
 
 use chrono::TimeDelta;
 
@@ -17,20 +19,32 @@ use crate::url::excerpt;
 ///
 /// The result is in whole microseconds, rounded to the nearest. What exceeds an `i64` of them, in either direction, is
 /// the largest or smallest such span. As in PostgreSQL (from version 15), a fraction of a year is rounded to whole
-/// months, other fractions are exact.
+/// months, other fractions are exact. A positive span that this would round to 0 or less is the shortest there is, one
+/// microsecond.
 ///
 /// # Errors
 ///
 /// [`SpanError`] for anything else: an empty text, unknown units (centuries and the like, `infinity`), exponents, or a
 /// unit given twice.
 pub fn parse(text: &[u8]) -> Result<TimeDelta, SpanError> {
-    let text = text.trim_ascii();
-    let micros = match text.strip_prefix(b"P") {
-        Some(fields) => parse_iso(fields)?,
-        None => parse_fields(text)?,
-    };
+    let total = parse_total(text)?;
+    let micros = if total.is_lost() { 1 } else { total.micros };
     let micros = i64::try_from(micros).unwrap_or(if micros < 0 { i64::MIN } else { i64::MAX });
     Ok(TimeDelta::microseconds(micros))
+}
+
+/// Whether a text is a positive span that rounding makes 0 or less, as `0.0000001` and `0.04 years` are.
+#[must_use]
+pub fn is_lost_in_rounding(text: &[u8]) -> bool {
+    parse_total(text).is_ok_and(|total| total.is_lost())
+}
+
+fn parse_total(text: &[u8]) -> Result<Total, SpanError> {
+    let text = text.trim_ascii();
+    match text.strip_prefix(b"P") {
+        Some(fields) => parse_iso(fields),
+        None => parse_fields(text),
+    }
 }
 
 /// Why a text is not a span of time. Its display continues a sentence such as `value "x" is not a time: `.
@@ -148,6 +162,8 @@ struct Decimal {
     whole: u64,
     /// In units of 10^-DIGITS.
     fraction: i128,
+    /// Whether it has more digits, other than 0, than the fraction holds.
+    has_more: bool,
 }
 
 impl Decimal {
@@ -160,12 +176,18 @@ impl Decimal {
             value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
         });
         let digits = fraction.iter().chain(std::iter::repeat(&b'0')).take(Self::DIGITS);
+        let has_more = fraction.iter().skip(Self::DIGITS).any(|&digit| digit != b'0');
         let fraction = digits.fold(0, |value, digit| value * 10 + i128::from(digit - b'0'));
-        Self { whole, fraction }
+        Self {
+            whole,
+            fraction,
+            has_more,
+        }
     }
 
-    /// The product, rounded to the nearest whole number, ties to the even one.
-    fn times(&self, factor: i128) -> i128 {
+    /// The product, rounded to the nearest whole number, ties to the even one, and what was rounded off, in units of
+    /// 10^-DIGITS.
+    fn times(&self, factor: i128) -> (i128, i128) {
         let product = self.fraction * factor;
         let (floor, rest) = (product / Self::ONE, product % Self::ONE);
         let round_up = match (rest * 2).cmp(&Self::ONE) {
@@ -173,12 +195,17 @@ impl Decimal {
             std::cmp::Ordering::Equal => floor % 2,
             std::cmp::Ordering::Greater => 1,
         };
-        i128::from(self.whole) * factor + floor + round_up
+        let whole = i128::from(self.whole) * factor + floor + round_up;
+        (whole, rest - round_up * Self::ONE + i128::from(self.has_more))
     }
 
-    fn micros(&self, unit: Unit) -> i128 {
+    /// In microseconds, and what was rounded off, in units of 10^-DIGITS of one.
+    fn micros(&self, unit: Unit) -> (i128, i128) {
         match unit {
-            Unit::Year => self.times(12) * Unit::Month.micros(),
+            Unit::Year => {
+                let (months, rest) = self.times(12);
+                (months * Unit::Month.micros(), rest * Unit::Month.micros())
+            }
             unit => self.times(unit.micros()),
         }
     }
@@ -188,6 +215,8 @@ impl Decimal {
 #[derive(Default)]
 struct Total {
     micros: i128,
+    /// What was rounded off, in units of 10^-[`Decimal::DIGITS`] microseconds.
+    rounded_off: i128,
     given: u16,
 }
 
@@ -201,8 +230,21 @@ impl Total {
         self.add_micros(negative, number.micros(unit), units)
     }
 
+    /// Whether it is positive but for rounding.
+    fn is_lost(&self) -> bool {
+        // What is rounded off is half a month in a year, and half a microsecond in other units.
+        const MOST: i128 = Unit::Month.micros();
+        (-MOST..=0).contains(&self.micros) && self.micros * Decimal::ONE + self.rounded_off > 0
+    }
+
+    fn negated(mut self) -> Self {
+        self.micros = -self.micros;
+        self.rounded_off = -self.rounded_off;
+        self
+    }
+
     /// A field such as `01:30:00` says hours and everything below them.
-    fn add_clock(&mut self, negative: bool, micros: i128) -> Result<(), SpanError> {
+    fn add_clock(&mut self, negative: bool, micros: (i128, i128)) -> Result<(), SpanError> {
         self.add_micros(
             negative,
             micros,
@@ -216,7 +258,7 @@ impl Total {
         )
     }
 
-    fn add_micros(&mut self, negative: bool, micros: i128, units: &[Unit]) -> Result<(), SpanError> {
+    fn add_micros(&mut self, negative: bool, (micros, rest): (i128, i128), units: &[Unit]) -> Result<(), SpanError> {
         for &unit in units {
             let bit = 1 << unit as u16;
             if self.given & bit != 0 {
@@ -224,7 +266,9 @@ impl Total {
             }
             self.given |= bit;
         }
-        self.micros += if negative { -micros } else { micros };
+        let sign = if negative { -1 } else { 1 };
+        self.micros += sign * micros;
+        self.rounded_off += sign * rest;
         Ok(())
     }
 }
@@ -232,12 +276,12 @@ impl Total {
 /// A field of an interval, or the word after it.
 enum Token<'a> {
     Number { negative: bool, number: Decimal },
-    Clock { negative: bool, micros: i128 },
+    Clock { negative: bool, micros: (i128, i128) },
     Word(&'a [u8]),
 }
 
 /// Reads everything but ISO 8601, from the right, since a number's unit stands behind it.
-fn parse_fields(text: &[u8]) -> Result<i128, SpanError> {
+fn parse_fields(text: &[u8]) -> Result<Total, SpanError> {
     let mut tokens = tokens(text)?;
     let is_ago = matches!(tokens.last(), Some(Token::Word(word)) if word.eq_ignore_ascii_case(b"ago"));
     if is_ago {
@@ -274,11 +318,11 @@ fn parse_fields(text: &[u8]) -> Result<i128, SpanError> {
             SpanError::Malformed
         });
     }
-    Ok(if is_ago { -total.micros } else { total.micros })
+    Ok(if is_ago { total.negated() } else { total })
 }
 
 /// Reads the ISO 8601 form with designators, after its `P`.
-fn parse_iso(mut rest: &[u8]) -> Result<i128, SpanError> {
+fn parse_iso(mut rest: &[u8]) -> Result<Total, SpanError> {
     let mut total = Total::default();
     let mut in_time = false;
     while !rest.is_empty() {
@@ -303,7 +347,7 @@ fn parse_iso(mut rest: &[u8]) -> Result<i128, SpanError> {
     if total.given == 0 {
         Err(SpanError::Malformed)
     } else {
-        Ok(total.micros)
+        Ok(total)
     }
 }
 
@@ -374,8 +418,12 @@ fn take_field<'a>(rest: &mut &'a [u8]) -> Result<Token<'a>, SpanError> {
     if second.is_empty() || third.is_some_and(<[u8]>::is_empty) || minutes.whole > 59 || seconds.whole > 60 {
         return Err(SpanError::Malformed);
     }
-    let micros = hours.micros(Unit::Hour) + minutes.micros(Unit::Minute) + seconds.micros(Unit::Second);
-    Ok(Token::Clock { negative, micros })
+    let (seconds, rest) = seconds.micros(Unit::Second);
+    let micros = hours.micros(Unit::Hour).0 + minutes.micros(Unit::Minute).0 + seconds;
+    Ok(Token::Clock {
+        negative,
+        micros: (micros, rest),
+    })
 }
 
 /// Takes a decimal point and the digits behind it, where they are, and makes a number of them and those before it.

@@ -171,7 +171,9 @@ fn a_delay_of_zero_or_less_is_off() {
         "-1",
         "-1 day",
         "1 hour ago",
-        "0.0000001",
+        "-0.0000001",
+        "0.0000001 s ago",
+        "-0.04 years",
         "-99999999999999999999 years",
     ] {
         assert_eq!(with(Key::Delay, value).delay, None, "{value}");
@@ -242,7 +244,7 @@ fn a_negative_warning_or_retention_is_refused() {
 #[test]
 fn an_interval_between_runs_must_be_positive() {
     for key in [Key::FlushInterval, Key::PurgeInterval] {
-        for value in ["0", "-1", "0.0000001", "1 minute ago"] {
+        for value in ["0", "-1", "-0.0000001", "1 minute ago"] {
             let error = refusal(key, value.as_bytes());
             assert_eq!(
                 error.message(),
@@ -250,6 +252,56 @@ fn an_interval_between_runs_must_be_positive() {
             );
             assert!(error.hint().contains("more than 0"));
         }
+    }
+}
+
+/// Positive, and 0 when rounded.
+const TOO_SHORT: [&str; 7] = [
+    "0.0000001",
+    "0.4 microseconds",
+    "0.04 years",
+    "00:00:00.0000004",
+    "PT0.0000001S",
+    "-0.0000004 s ago",
+    "1 month -30 days 0.0000001 s",
+];
+
+#[test]
+fn a_positive_time_that_would_be_rounded_to_zero_is_refused_when_it_is_written() {
+    let times = Key::ALL
+        .into_iter()
+        .filter(|key| !matches!(key, Key::IgnoredUrl | Key::IgnoredUrlMode));
+    for key in times {
+        for value in TOO_SHORT {
+            let error = validate(key.name().as_bytes(), value.as_bytes()).expect_err(value);
+            assert_eq!(
+                error.message(),
+                format!(
+                    "{}: value \"{value}\" is more than 0 but would be rounded to 0",
+                    key.name()
+                )
+            );
+            assert!(error.hint().starts_with("Give seconds or an interval"));
+        }
+    }
+}
+
+#[test]
+fn such_a_time_in_a_row_of_an_earlier_version_switches_nothing_off() {
+    let shortest = TimeDelta::microseconds(1);
+    for value in TOO_SHORT {
+        assert_eq!(with(Key::Delay, value).delay, Some(shortest), "{value}");
+        assert_eq!(
+            with(Key::AbsoluteDelay, value).absolute_delay,
+            Some(shortest),
+            "{value}"
+        );
+        assert_eq!(with(Key::Warning, value).warning, shortest, "{value}");
+        assert_eq!(
+            with(Key::EventRetention, value).event_retention,
+            Some(shortest),
+            "{value}"
+        );
     }
 }
 
@@ -319,5 +371,8 @@ fn the_flush_interval_in_force_is_at_most_a_tenth_of_the_shortest_delay() {
 
 #[test]
 fn the_flush_interval_in_force_is_positive_for_the_shortest_delay() {
-    assert!(with(Key::Delay, "1 us").flush_interval_in_force() > TimeDelta::zero());
+    for delay in ["1 us", "9 us", "10 us", "19 us"] {
+        let in_force = with(Key::Delay, delay).flush_interval_in_force();
+        assert_eq!(in_force.num_microseconds(), Some(1), "{delay}");
+    }
 }

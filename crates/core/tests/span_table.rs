@@ -163,10 +163,44 @@ fn fractions_are_exact_but_for_years() {
         ("0.0000014", 1),
         ("0.0000016", 2),
         ("-0.0000016", -2),
-        ("0.0000004", 0),
         ("0.9999999", SECOND),
         ("1.000000000000000000000000000000000000001", SECOND),
     ]);
+}
+
+/// PostgreSQL reads each of these as 0 or less.
+#[test]
+fn a_positive_span_is_never_rounded_to_nothing() {
+    let tiny = format!("0.{}1 us", "0".repeat(1000));
+    for text in [
+        "0.0000004",
+        "0.0000005",
+        "0.5 us",
+        "0.04 years",
+        "P0.04Y",
+        "PT0.0000001S",
+        "00:00:00.0000004",
+        "-0.0000004 s ago",
+        "1 day -24 hours 0.1 us",
+        "0.04 years -1 day",
+        &tiny,
+    ] {
+        assert!(span::is_lost_in_rounding(text.as_bytes()), "{text}");
+        assert_eq!(span::parse(text.as_bytes()), Ok(TimeDelta::microseconds(1)), "{text}");
+    }
+    for text in [
+        "0",
+        "-0.0000004",
+        "0.0000004 s ago",
+        "-0.04 years",
+        "1 day -24 hours",
+        "0.000001",
+        "0.0000006",
+        "x",
+    ] {
+        assert!(!span::is_lost_in_rounding(text.as_bytes()), "{text}");
+    }
+    check(&[("-0.0000004", 0), ("-0.04 years", 0), ("0.1 us -0.1 ms", -100)]);
 }
 
 #[test]

@@ -73,6 +73,77 @@ fn a_negative_warning_is_refused() {
 }
 
 #[test]
+fn a_positive_time_that_would_be_rounded_to_zero_is_refused() {
+    for (key, hint) in [
+        (param::DELAY, "0 or less switches the limit off"),
+        (param::ABSOLUTE_DELAY, "0 or less switches the limit off"),
+        (param::WARNING, "for example 300"),
+        (param::FLUSH_INTERVAL, "more than 0"),
+        (param::PURGE_INTERVAL, "more than 0"),
+        (param::EVENT_RETENTION, "0 keeps no events"),
+    ] {
+        assert_refused(key, &["0.0000004", "0.4 microseconds", "0.04 years"], hint);
+    }
+}
+
+#[test]
+fn such_a_time_is_refused_in_a_restore_by_copy_too() {
+    use std::io::Write;
+    let database = own_database();
+    let mut admin = database.connect();
+    admin.set_param(param::DELAY, None);
+    let mut copy = admin
+        .copy_in("COPY session_timeout.config_parameter (key, value) FROM STDIN")
+        .expect("a COPY begins");
+    let sent = copy
+        .write_all(b"inactive_session_time_out_delay\t0.0000004\n")
+        .map_err(|error| panic!("{error}"))
+        .and_then(|()| copy.finish());
+    assert_eq!(error_of(sent).sqlstate, "22023");
+}
+
+#[test]
+fn such_a_time_that_an_earlier_version_has_stored_is_the_shortest_and_not_no_limit() {
+    let database = own_database();
+    let (mut admin, sid) = (database.connect(), new_sid());
+    admin.run("ALTER TABLE session_timeout.config_parameter DISABLE TRIGGER parameter_before_write");
+    admin.run(
+        "UPDATE session_timeout.config_parameter SET value = '0.0000004' WHERE key = 'inactive_session_time_out_delay'",
+    );
+    admin.run("ALTER TABLE session_timeout.config_parameter ENABLE ALWAYS TRIGGER parameter_before_write");
+    admin.open(&sid);
+    let limit: String = admin.value(
+        "SELECT (expires_at - last_activity)::text FROM session_timeout.peek_session($1)",
+        &[&sid],
+    );
+    assert_eq!(limit, "00:00:00.000001");
+}
+
+#[test]
+fn an_own_limit_that_is_zero_in_the_end_is_refused() {
+    let mut app = app();
+    for limit in [
+        "0.4 microseconds",
+        "0.04 years",
+        "1 month -30 days",
+        "1 day -24 hours",
+        "-1 month 29 days",
+    ] {
+        for arguments in [
+            "idle_delay => $2::text::interval",
+            "absolute_delay => $2::text::interval",
+        ] {
+            let open = format!("SELECT session_timeout.open_session($1, {arguments})");
+            assert_eq!(
+                error_of(app.execute(&*open, &[&new_sid(), &limit])).sqlstate,
+                "22023",
+                "{limit}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_flush_interval_that_is_no_time_is_refused() {
     assert_refused(
         param::FLUSH_INTERVAL,
