@@ -1,7 +1,7 @@
 //! Which urls are ignored: the parameter's list, and how a url is compared with it. The parser's own tests have the
 //! long table.
 
-use session_timeout_tests::{error_of, param};
+use session_timeout_tests::{error_of, param, shared};
 
 use crate::support::{SessionCalls, app, new_sid, own_database};
 
@@ -160,7 +160,15 @@ fn paths_are_compared_case_sensitively() {
 fn a_path_that_is_not_plain_matches_nothing() {
     assert_ignored(
         "*, /poll/*",
-        &["/poll/x", "/poll/...", "/poll/.hidden", "/poll/a%20b"],
+        &[
+            "/poll/x",
+            "/poll/.hidden",
+            "/poll/a%20b",
+            "/poll/m\u{fc}nchen",
+            "/poll/m%c3%bcnchen",
+            "/poll/mu\u{308}nchen",
+            "/poll/\u{4f60}\u{597d}",
+        ],
         &[
             "/poll/..",
             "/poll/../admin",
@@ -179,8 +187,57 @@ fn a_path_that_is_not_plain_matches_nothing() {
             "/poll/%2e%2e/admin",
             "/poll/%2E",
             "/poll/%252e",
+            "/poll/...",
+            "/poll/..%20/admin",
+            "/poll/%20../admin",
+            "/poll/..%09/admin",
+            "/poll/..+/admin",
+            "/poll/x./y",
+            "/poll/%c0%ae%c0%ae/admin",
+            "/poll/%e0%80%ae%e0%80%ae/admin",
+            "/poll/%f0%80%80%ae%f0%80%80%ae/admin",
+            "/poll/%f8%80%80%80%ae/admin",
+            "/poll/x%e0%80%afy",
+            "/poll/%ef%bc%8e%ef%bc%8e/admin",
+            "/poll/\u{ff0e}\u{ff0e}/admin",
+            "/poll/\u{2025}/admin",
+            "/poll/x\u{ff0f}admin",
+            "/poll/%c2%85",
+            "/poll/%ff",
+            "/poll/%u002e%u002e/admin",
+            "/poll/..:x",
         ],
     );
+}
+
+/// By PostgreSQL's own tables of Unicode.
+#[test]
+fn no_character_that_normalization_makes_a_delimiter_of_is_plain() {
+    let database = shared().database_builder("normalized").encoding("UTF8").create();
+    database.set_params(&[(param::IGNORED_URL, "/poll/*")]);
+    let (mut app, sid) = (database.connect(), new_sid());
+    app.open(&sid);
+    let asked: (i64, i64, String) = {
+        let row = app
+            .query_one(
+                "WITH characters AS (
+                     SELECT chr(code) AS it, to_hex(code) AS code FROM generate_series(128, 1114111) AS code
+                     WHERE code NOT BETWEEN 55296 AND 57343),
+                 delimiters AS MATERIALIZED (
+                     SELECT * FROM characters WHERE normalize(it, NFKC) ~ '[./\\\\%;?#\u{2044}]' OR normalize(it, NFKD) ~ '[./\\\\%;?#]'),
+                 letters AS (SELECT it FROM (VALUES ('\u{fc}'), ('\u{416}'), ('\u{4f60}')) AS letters (it))
+                 SELECT (SELECT count(*) FROM delimiters),
+                        (SELECT count(*) FROM letters
+                         WHERE (session_timeout.session_verdict($1, '/poll/a' || it || 'b')).status = 'ignored'),
+                        (SELECT coalesce(string_agg(code, ' '), '') FROM delimiters
+                         WHERE (session_timeout.session_verdict($1, '/poll/a' || it || 'b')).status <> 'active')",
+                &[&sid],
+            )
+            .expect("an answer");
+        (row.get(0), row.get(1), row.get(2))
+    };
+    assert!(asked.0 > 50, "PostgreSQL knows of {} such characters", asked.0);
+    assert_eq!((asked.1, asked.2.as_str()), (3, ""));
 }
 
 #[test]

@@ -5,9 +5,34 @@
 //!
 //! The rule behind every decision here is to fail closed: a url whose path some proxy or framework could read as another
 //! one matches nothing, so that its request counts and is checked.
+//!
+//! # Plain form
+//!
+//! A path is plain if it reads the same however leniently somebody decodes it. Its escapes are decoded once, and what is
+//! decoded counts as what stands there as it is. The result is UTF-8, of printable ASCII without `\`, and of letters, digits
+//! and combining marks of any script. No escape stands for `/`, `.`, `\`, `%`, `;`, `?` or `#`. No segment but the last is
+//! empty; none begins with a space, a `;` or a mark, and none ends with a dot or a space, also before its path parameters
+//! (`;x`). If a segment begins with dots or `+`, a letter, a digit, `_`, `-` or `~` follows (`.well-known`). Everything else
+//! matches nothing, whatever it is, so that there is no list of bad spellings to be kept up to date. What that leaves out, and
+//! who reads it as a dot, a slash, a delimiter or nothing at all:
+//!
+//! - bytes that are not UTF-8: lenient decoders take overlong forms of 2 to 6 bytes (`%c0%ae`, `%e0%80%ae`) and surrogates
+//!   (RFC 3629, section 10; Unicode TR 36, section 3.1), and `%u002e` (Microsoft's IIS);
+//! - what compatibility normalization makes delimiters of: U+FF0E, U+2024 to U+2026, U+FE52, U+FF0F, U+2100 (a/c), U+FE68,
+//!   U+37E, the numbers U+2488 (1.) and U+BD (Unicode UAX 15; browsers for hosts by UTS 46); and what Windows and iconv, lacking
+//!   a better character, replace by one (U+2044, U+2215, U+2216, U+B7);
+//! - white space, C1 controls and what is not shown (U+A0, U+85, U+AD, U+200B to U+200F, U+FEFF, U+3164), which are trimmed,
+//!   or deleted by case folding (NFKC_Casefold). The joiners U+200C and U+200D are among them;
+//! - dots and spaces at the end of a name, which Windows cuts off ("Naming Files, Paths, and Namespaces"); a `+` beside dots,
+//!   which decoders of forms make a space; and dots before a delimiter (`..;x`, `..:$INDEX_ALLOCATION`);
+//! - what is decoded twice (`%252e`), and `.` and `..` themselves (RFC 3986, section 5.2.4; WHATWG URL takes `%2e` for a dot).
+//!
+//! Symbols and punctuation of Unicode are left out with all that, emoji among them. The text is taken for UTF-8 in a database of
+//! any encoding: if that is another one, paths of other scripts match in their escaped form, which is what clients send.
 
 use std::ascii;
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use memchr::memmem::Finder;
 
@@ -125,19 +150,18 @@ impl Pattern {
 /// an empty url, in a relative one that does not begin with `/`, in a scheme-relative one (`//host/x`), nor in one whose
 /// host is empty (`http:///x`, which browsers read as `http://x`).
 ///
-/// Not in plain form, and hence `None`, is a url that has
-/// - a backslash or a control byte (0x00 to 0x1f, 0x7f) anywhere before the query or fragment, or
-/// - in its path: `//`; a segment `.` or `..`, also with path parameters (`..;x`); one of path parameters alone (`;x`); an
-///   encoded slash, backslash, dot, percent, semicolon, question mark, number sign or control byte; an encoded 0xc0 or 0xc1,
-///   which is no UTF-8 and which some decode to such a character; or a `%` without two hexadecimal digits after it.
+/// There is none, either, if the path is not in plain form (see the [module](self)), or if what stands before it is not all
+/// printable ASCII, or has a backslash or a percent sign.
 #[must_use]
 pub fn plain_path(url: &[u8]) -> Option<&[u8]> {
     let address = address_of(url);
-    if address.iter().any(|&byte| byte == b'\\' || byte.is_ascii_control()) {
-        return None;
-    }
     let path = path_of(address)?;
-    (has_plain_escapes(path) && has_plain_segments(path)).then_some(path)
+    let before = &address[..address.len().saturating_sub(path.len())];
+    (before
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() && !b"\\%".contains(byte))
+        && is_plain(path))
+    .then_some(path)
 }
 
 /// Cuts query and fragment off.
@@ -165,32 +189,177 @@ fn path_of(address: &[u8]) -> Option<&[u8]> {
     (!host.is_empty() && !host.starts_with(b":")).then_some(path)
 }
 
-/// Whether every `%` begins an escape, and none stands for a byte that could change how the path is read.
-fn has_plain_escapes(path: &[u8]) -> bool {
-    memchr::memchr_iter(b'%', path).all(|at| {
-        let digit = |offset: usize| path.get(at + offset).and_then(|&byte| char::from(byte).to_digit(16));
-        match (digit(1), digit(2)) {
-            (Some(high), Some(low)) => {
-                let byte = (high << 4 | low) as u8;
-                !(byte.is_ascii_control() || b"/\\.%;?#\xc0\xc1".contains(&byte))
-            }
-            _ => false,
-        }
-    })
+/// What a character is in a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// A letter or digit, `_`, `-` or `~`.
+    Letter,
+    Slash,
+    Dot,
+    Space,
+    Plus,
+    Semicolon,
+    /// A combining mark.
+    Mark,
+    /// Other printable ASCII.
+    Other,
+    /// The byte begins an escape, or a character that is not ASCII.
+    Coded,
+    /// It has no place in a plain path.
+    Refused,
 }
 
-/// Whether no segment but the last is empty (so that there is no `//`), and none is `.` or `..`, its path parameters apart.
-fn has_plain_segments(path: &[u8]) -> bool {
-    let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        let is_last = segments.peek().is_none();
-        match &segment[..memchr::memchr(b';', segment).unwrap_or(segment.len())] {
-            b"." | b".." => return false,
-            b"" if !is_last || !segment.is_empty() => return false,
-            _ => {}
-        }
+/// The class of each byte as it stands there.
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Coded; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        classes[byte as usize] = match byte {
+            b'/' => Class::Slash,
+            b'.' => Class::Dot,
+            b' ' => Class::Space,
+            b'+' => Class::Plus,
+            b';' => Class::Semicolon,
+            b'%' => Class::Coded,
+            b'\\' | b'?' | b'#' => Class::Refused,
+            b'_' | b'-' | b'~' => Class::Letter,
+            byte if byte.is_ascii_alphanumeric() => Class::Letter,
+            byte if byte.is_ascii_graphic() => Class::Other,
+            _ => Class::Refused,
+        };
+        byte += 1;
     }
-    true
+    classes
+};
+
+/// What has been read of a segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Segment {
+    /// Nothing.
+    Empty,
+    /// Dots and `+` only.
+    Leading,
+    /// A name, which may end here.
+    Name,
+    /// A name, and dots or spaces after it.
+    Trailing,
+}
+
+/// Whether a path is in plain form, as the module's documentation defines it.
+fn is_plain(path: &[u8]) -> bool {
+    let Some(mut rest) = path.strip_prefix(b"/") else {
+        return false;
+    };
+    let mut segment = Segment::Empty;
+    while let Some((&byte, after)) = rest.split_first() {
+        // Most of a path, so that it has a loop of its own.
+        if CLASSES[usize::from(byte)] == Class::Letter {
+            let is_letter = |&byte: &u8| CLASSES[usize::from(byte)] == Class::Letter;
+            let count = after.iter().take_while(|byte| is_letter(byte)).count();
+            rest = &after[count..];
+            segment = Segment::Name;
+            continue;
+        }
+        let mut class = CLASSES[usize::from(byte)];
+        if class == Class::Coded {
+            class = take_character(&mut rest).map_or(Class::Refused, class_of_decoded);
+        } else {
+            rest = after;
+        }
+        segment = match (class, segment) {
+            (Class::Letter, _) => Segment::Name,
+            (Class::Slash, Segment::Name) => Segment::Empty,
+            (Class::Dot | Class::Plus, Segment::Empty | Segment::Leading) => Segment::Leading,
+            (Class::Dot | Class::Space, Segment::Name | Segment::Trailing) => Segment::Trailing,
+            (Class::Plus, Segment::Trailing) => Segment::Trailing,
+            (Class::Plus | Class::Semicolon | Class::Mark, Segment::Name) => Segment::Name,
+            (Class::Other, Segment::Empty | Segment::Name | Segment::Trailing) => Segment::Name,
+            _ => return false,
+        };
+    }
+    matches!(segment, Segment::Empty | Segment::Name)
+}
+
+/// Takes a character of UTF-8, each of its bytes as it is or escaped; `None` if there is none.
+fn take_character(rest: &mut &[u8]) -> Option<char> {
+    let mut bytes = [take_byte(rest)?, 0, 0, 0];
+    let length = match bytes[0] {
+        0..0x80 => 1,
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => return None,
+    };
+    for byte in &mut bytes[1..length] {
+        *byte = take_byte(rest)?;
+    }
+    str::from_utf8(&bytes[..length]).ok()?.chars().next()
+}
+
+/// Takes a byte as it is or escaped; `None` if a `%` begins no escape.
+fn take_byte(rest: &mut &[u8]) -> Option<u8> {
+    let (&first, mut after) = rest.split_first()?;
+    let mut byte = first;
+    if first == b'%' {
+        let digit = |at: usize| after.get(at).and_then(|&byte| char::from(byte).to_digit(16));
+        byte = (digit(0)? << 4 | digit(1)?) as u8;
+        after = &after[2..];
+    }
+    *rest = after;
+    Some(byte)
+}
+
+/// What a character is that was escaped, or is not ASCII.
+fn class_of_decoded(character: char) -> Class {
+    /// Letters and digits that normalization takes apart (blocks of numbers made of several characters), or that are not
+    /// shown.
+    const REFUSED: [RangeInclusive<char>; 8] = [
+        '\u{bc}'..='\u{be}',
+        '\u{115f}'..='\u{1160}',
+        '\u{17b4}'..='\u{17b5}',
+        '\u{2150}'..='\u{218f}',
+        '\u{2460}'..='\u{24ff}',
+        '\u{3164}'..='\u{3164}',
+        '\u{ffa0}'..='\u{ffa0}',
+        '\u{1f100}'..='\u{1f1ff}',
+    ];
+    /// The accents, which are marks also if Unicode counts one among the letters.
+    const ACCENTS: RangeInclusive<char> = '\u{300}'..='\u{36f}';
+    /// Where other marks are that words are written with. Elsewhere a mark counts only if it is alphabetic.
+    const MARKS: [RangeInclusive<char>; 9] = [
+        '\u{483}'..='\u{487}',
+        '\u{591}'..='\u{5bd}',
+        '\u{610}'..='\u{61a}',
+        '\u{64b}'..='\u{65f}',
+        '\u{6d6}'..='\u{6dc}',
+        '\u{900}'..='\u{dff}',
+        '\u{e31}'..='\u{109f}',
+        '\u{17b6}'..='\u{17d3}',
+        '\u{3099}'..='\u{309a}',
+    ];
+    if character.is_ascii() {
+        return match CLASSES[character as usize] {
+            class @ (Class::Letter | Class::Space | Class::Plus | Class::Other) => class,
+            _ => Class::Refused,
+        };
+    }
+    let is_in = |ranges: &[RangeInclusive<char>]| ranges.iter().any(|range| range.contains(&character));
+    if ACCENTS.contains(&character) {
+        // A joiner that is not shown is among them.
+        if character == '\u{34f}' {
+            Class::Refused
+        } else {
+            Class::Mark
+        }
+    } else if is_in(&REFUSED) {
+        Class::Refused
+    } else if character.is_alphanumeric() {
+        Class::Letter
+    } else if is_in(&MARKS) {
+        Class::Mark
+    } else {
+        Class::Refused
+    }
 }
 
 /// A path without the path parameters of its segments.

@@ -22,7 +22,7 @@ proptest! {
 
     /// A pattern made from the path itself by putting stars over parts of it.
     #[test]
-    fn stars_over_parts_of_a_path_match_it(path in "(/[abc][ab.]{0,4}){1,4}", cuts in prop::collection::vec((0..30_usize, 0..5_usize), 0..4)) {
+    fn stars_over_parts_of_a_path_match_it(path in "(/[abc][ab.]{0,4}[ab]){1,4}", cuts in prop::collection::vec((0..30_usize, 0..5_usize), 0..4)) {
         let mut pattern = path.clone().into_bytes();
         for (at, len) in cuts {
             let at = at.min(pattern.len());
@@ -50,7 +50,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plain_path_is_plain_and_stands_in_its_url(url in "(http://|/|//)?[a-c./;%@:?#\\\\\\x01\\x7f2eEfF5c0-3]{0,20}") {
+    fn a_plain_path_is_plain_and_stands_in_its_url(url in "(http://|/|//)?[a-c./;+ %@:?#\\\\\\x01\\x7f2eEfF5c0-3\u{e9}\u{301}\u{ff0f}]{0,20}") {
         if let Some(path) = plain_path(url.as_bytes()) {
             prop_assert!(naive::is_plain(path), "{} in {}", path.escape_ascii(), url);
             prop_assert!(path == b"/" || url.as_bytes().windows(path.len()).any(|part| part == path));
@@ -68,10 +68,81 @@ proptest! {
     }
 
     #[test]
-    fn a_path_of_ordinary_segments_is_plain(path in "(/[a-zA-Z0-9_~!$&'()*+,=:@ -]{1,8}){1,4}/?") {
+    fn a_path_of_ordinary_segments_is_plain(path in "(/[a-zA-Z0-9_~!$&'()*,=:@-][a-zA-Z0-9_~!$&'()*+,=:@ .-]{0,7}[a-z]){1,4}/?") {
         prop_assert_eq!(plain_path(path.as_bytes()), Some(path.as_bytes()));
     }
+
+    /// Of what the rule is about, raw and encoded.
+    #[test]
+    fn a_path_is_plain_where_the_naive_rule_says_so(parts in prop::collection::vec(prop::sample::select(PARTS), 0..8)) {
+        let path = [b"/".as_slice(), &parts.concat()].concat();
+        prop_assert_eq!(plain_path(&path).is_some(), naive::is_plain(&path), "{}", path.escape_ascii());
+    }
+
+    #[test]
+    fn any_bytes_are_plain_where_the_naive_rule_says_so(rest in prop::collection::vec(any::<u8>(), 0..12)) {
+        let path: Vec<u8> = [b"/".as_slice(), &rest].concat().into_iter().filter(|byte| !b"?#".contains(byte)).collect();
+        prop_assert_eq!(plain_path(&path).is_some(), naive::is_plain(&path), "{}", path.escape_ascii());
+    }
+
+    /// Whatever a character is, escaping its bytes changes nothing, but for what delimits.
+    #[test]
+    fn a_character_is_the_same_escaped(before in "[a.]{0,2}", character in any::<char>(), after in "[a.]{0,2}") {
+        if !"/.;\\%?#".contains(character) {
+            let bytes = character.to_string().into_bytes();
+            let escaped: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
+            let [raw, escaped] = [character.to_string(), escaped].map(|c| format!("/{before}{c}{after}"));
+            prop_assert_eq!(plain_path(raw.as_bytes()).is_some(), plain_path(escaped.as_bytes()).is_some(), "{}", raw);
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_not_plain(before in "[a-z]{0,3}", bytes in prop::collection::vec(0x80..=0xff_u8, 1..7), after in "[a-z]{0,3}") {
+        if std::str::from_utf8(&bytes).is_err() {
+            let escaped: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
+            let raw = [b"/", before.as_bytes(), &bytes, after.as_bytes()].concat();
+            let escaped = format!("/{before}{escaped}{after}");
+            prop_assert_eq!(plain_path(&raw), None);
+            prop_assert_eq!(plain_path(escaped.as_bytes()), None);
+        }
+    }
 }
+
+const PARTS: &[&[u8]] = &[
+    b"/",
+    b"/",
+    b"a",
+    b"1",
+    b"-",
+    b".",
+    b".",
+    b"..",
+    b";",
+    b"+",
+    b" ",
+    b"%20",
+    b"%2b",
+    b"%2e",
+    b"%61",
+    b"%",
+    b":",
+    b"!",
+    b"\xc3\xa9",
+    b"%c3%a9",
+    b"\xc3",
+    b"\xa9",
+    b"%C3",
+    b"\xcc\x81",
+    b"%cc%81",
+    b"%e0%a5%8d",
+    b"%ef%bc%8e",
+    b"%c2%a0",
+    b"%c0%ae",
+    b"\xe0\xa4\xa8",
+    b"%e2%81%84",
+    b"\x7f",
+    b"\\",
+];
 
 const MEGABYTE: usize = 1 << 20;
 
@@ -120,6 +191,6 @@ fn the_naive_matcher_is_right_about_what_is_plain_to_see() {
     use naive::{is_plain, matches};
     assert!(matches(b"*", b"") && matches(b"*a*", b"cab") && matches(b"/a*c", b"/abc") && matches(b"", b""));
     assert!(!matches(b"/a*c", b"/abd") && !matches(b"a", b"") && !matches(b"", b"a") && !matches(b"a*a", b"a"));
-    assert!(is_plain(b"/") && is_plain(b"/a/%41") && is_plain(b"/.../..a;.."));
+    assert!(is_plain(b"/") && is_plain(b"/a/%41") && is_plain(b"/..a/.b;c/+d"));
     assert!(!is_plain(b"/a//b") && !is_plain(b"/..") && !is_plain(b"/%+1") && !is_plain(b"/%0a") && !is_plain(b""));
 }

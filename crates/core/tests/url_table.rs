@@ -29,7 +29,7 @@ const EXACT: &[Case] = &[
     (b" \t/a \t, /b", b"/a", true, "entries are trimmed"),
     (b"/a b", b"/a b", true, "white space within an entry stays"),
     (b"/", b"/", true, "the root"),
-    (b"/\xe9t\xe9", b"/\xe9t\xe9", true, "bytes that are not UTF-8"),
+    (b"/\xc3\xa9t\xc3\xa9", b"/\xc3\xa9t\xc3\xa9", true, "letters of another script"),
     (b"/\xc3\xa9", b"/\xe9", false, "encodings are not guessed"),
     (b"/%41", b"/A", false, "escapes are not decoded"),
     (b"/a%20b", b"/a%20b", true, "an escape is compared as it is written"),
@@ -147,6 +147,117 @@ const NOT_PLAIN: &[Case] = &[
     (b"*", b"/a%+1", false, "a sign is no digit"),
     (b"*", b"/a%u002e", false, "nor is a u"),
     (b"*", b"/a%4?1", false, "an escape does not reach into the query"),
+    (b"*", b"http://ho%2fst/a", false, "an escape in the host"),
+    (b"*", b"http://host\xef\xbc\x8fa/b", false, "a slash of full width in the host, which ends it for browsers"),
+    (b"*", b"http://ho st/a", false, "a space in the host"),
+];
+
+/// Bytes that are no UTF-8, and that lenient decoders read as something.
+#[rustfmt::skip]
+const NO_UTF_8: &[Case] = &[
+    (b"*", b"/a/%c0%ae%c0%ae/b", false, "two dots in two bytes each"),
+    (b"*", b"/a/%e0%80%ae%e0%80%ae/b", false, "in three"),
+    (b"*", b"/a/%f0%80%80%ae%f0%80%80%ae/b", false, "in four"),
+    (b"*", b"/a/%f8%80%80%80%ae/b", false, "in five"),
+    (b"*", b"/a/%fc%80%80%80%80%ae/b", false, "in six"),
+    (b"*", b"/a%c0%afb", false, "a slash"),
+    (b"*", b"/a%E0%80%AFb", false, "in three bytes, and capitals"),
+    (b"*", b"/a%f0%80%80%afb", false, "in four"),
+    (b"*", b"/a%e0%9f%bfb", false, "the last overlong form of three bytes"),
+    (b"*", b"/a%f0%8f%bf%bfb", false, "and of four"),
+    (b"*", b"/a\xc0\xaeb", false, "as they are"),
+    (b"*", b"/a\xe0\x80\xaeb", false, "in three bytes"),
+    (b"*", b"/a%c0\xaeb", false, "half encoded"),
+    (b"*", b"/a%c0%2eb", false, "with an ASCII byte after the first"),
+    (b"*", b"/a%c3/b", false, "half a character before a slash"),
+    (b"*", b"/a%c3", false, "or at the end"),
+    (b"*", b"/a%c3b", false, "or before a letter"),
+    (b"*", b"/a%80b", false, "a byte that only continues one"),
+    (b"*", b"/a%ffb", false, "one that is never used"),
+    (b"*", b"/\xff\x80", false, "as they are"),
+    (b"/caf\xe9", b"/caf\xe9", false, "another encoding, even where the entry has it"),
+    (b"*", b"/a%ed%a0%80b", false, "half a surrogate pair"),
+    (b"*", b"/a%ed%a0%bd%ed%b8%80b", false, "a pair, as CESU-8"),
+    (b"*", b"/a%f4%90%80%80b", false, "past the last character"),
+    (b"*", b"/%u002e%u002e/b", false, "UTF-16"),
+    (b"*", b"/a%uff0fb", false, "likewise"),
+];
+
+/// Characters that are made delimiters of, or nothing.
+const LOOK_ALIKES: [(char, &str); 40] = [
+    ('\u{ff0e}', "a dot of full width"),
+    ('\u{fe52}', "a small dot"),
+    ('\u{2024}', "a leader of one dot"),
+    ('\u{2025}', "of two"),
+    ('\u{2026}', "of three"),
+    ('\u{fe30}', "of two, upright"),
+    ('\u{fe19}', "of three"),
+    ('\u{3002}', "an ideographic full stop"),
+    ('\u{ff61}', "of half width"),
+    ('\u{b7}', "a middle dot"),
+    ('\u{2488}', "a number with a dot"),
+    ('\u{1f100}', "a zero with one"),
+    ('\u{33c2}', "a.m."),
+    ('\u{ff0f}', "a slash of full width"),
+    ('\u{2044}', "a fraction slash"),
+    ('\u{2215}', "a division slash"),
+    ('\u{29f8}', "a big slash"),
+    ('\u{2100}', "a/c"),
+    ('\u{bd}', "1/2"),
+    ('\u{215f}', "1/"),
+    ('\u{33a7}', "m/s"),
+    ('\u{ff3c}', "a backslash of full width"),
+    ('\u{fe68}', "a small one"),
+    ('\u{2216}', "a set minus"),
+    ('\u{a5}', "a yen sign, where a backslash is in Japanese"),
+    ('\u{ff05}', "a percent sign of full width"),
+    ('\u{fe6a}', "a small one"),
+    ('\u{37e}', "a Greek question mark, which is a semicolon"),
+    ('\u{ff1b}', "a semicolon of full width"),
+    ('\u{ff1f}', "a question mark"),
+    ('\u{2047}', "two"),
+    ('\u{ff03}', "a number sign"),
+    ('\u{fe5f}', "a small one"),
+    ('\u{85}', "a line end"),
+    ('\u{a0}', "a space"),
+    ('\u{3000}', "an ideographic one"),
+    ('\u{ad}', "a hyphen that is not shown"),
+    ('\u{200b}', "a space of no width"),
+    ('\u{feff}', "another"),
+    ('\u{3164}', "a Hangul letter that is not shown"),
+];
+
+/// What is left of a segment where somebody trims it.
+#[rustfmt::skip]
+const TRIMMED: &[Case] = &[
+    (b"*", b"/a/..%20/b", false, "dots and an encoded space"),
+    (b"*", b"/a/%20../b", false, "before them"),
+    (b"*", b"/a/.. /b", false, "a space as it is"),
+    (b"*", b"/a/. ./b", false, "between them"),
+    (b"*", b"/a/..+/b", false, "as forms write it"),
+    (b"*", b"/a/+../b", false, "before them"),
+    (b"*", b"/a/..%2b", false, "encoded"),
+    (b"*", b"/a/..%09/b", false, "a tab"),
+    (b"*", b"/a/%20/b", false, "a space alone"),
+    (b"*", b"/a/+/b", false, "a plus alone"),
+    (b"*", b"/a%20/b", false, "a space at the end of a name"),
+    (b"*", b"/a/b ", false, "as it is"),
+    (b"*", b"/%20a", false, "at the beginning"),
+    (b"*", b"/a/.../b", false, "three dots"),
+    (b"*", b"/....", false, "four"),
+    (b"*", b"/a./b", false, "a dot at the end of a name"),
+    (b"*", b"/a..", false, "two"),
+    (b"*", b"/a. .", false, "and a space"),
+    (b"*", b"/a.+", false, "and a plus"),
+    (b"*", b"/a.;x/b", false, "before a path parameter"),
+    (b"*", b"/a;x/..;y", false, "two dots before one"),
+    (b"*", b"/a;..", false, "at the end of one"),
+    (b"*", b"/..:x", false, "a delimiter after the dots"),
+    (b"*", b"/..,x", false, "a comma"),
+    (b"*", b"/.\xcc\x80.", false, "dots with a mark"),
+    (b"*", b"/..\xcc\xb8", false, "at the end"),
+    (b"*", b"/\xcc\xb8a", false, "a mark alone"),
+    (b"*", b"/a%20%20b/a.%20b", true, "within a name nobody trims"),
 ];
 
 /// Many servers cut these off before they route.
@@ -164,16 +275,25 @@ const PATH_PARAMETERS: &[Case] = &[
 
 #[rustfmt::skip]
 const STILL_PLAIN: &[Case] = &[
-    (b"*", b"/...", true, "three dots are a name"),
-    (b"*", b"/..a", true, "two dots may begin one"),
-    (b"*", b"/a..", true, "or end one"),
+    (b"*", b"/..a", true, "two dots may begin a name"),
     (b"*", b"/a.b/.well-known", true, "one dot, too"),
-    (b"*", b"/a;..", true, "dots in a path parameter"),
+    (b"*", b"/a..b/a. b", true, "or be in it"),
+    (b"*", b"/.-/._/.~", true, "what is no letter may follow a dot"),
+    (b"*", b"/+1/c++/a+b", true, "a plus"),
+    (b"*", b"/a;x=1.5", true, "a dot in a path parameter"),
     (b"*", b"/a/", true, "a trailing slash"),
     (b"*", b"/a%20b", true, "an encoded space is the first that is no control byte"),
     (b"*", b"/a%7E", true, "one below DEL"),
-    (b"*", b"/a%80%ff", true, "bytes above ASCII, encoded"),
-    (b"*", b"/\xff\x80", true, "and as they are"),
+    (b"*", b"/%61%2Bb", true, "an encoded letter, and a plus"),
+    (b"/m\xc3\xbcnchen/*", b"/m\xc3\xbcnchen/poll", true, "a letter of another script"),
+    (b"/m%c3%bcnchen/*", b"/m%c3%bcnchen/poll", true, "encoded"),
+    (b"*", b"/m%c3\xbcnchen", true, "half of it encoded"),
+    (b"*", b"/mu\xcc\x88nchen", true, "a combining mark"),
+    (b"*", "/\u{43f}\u{43e}\u{447}\u{442}\u{430}/\u{5d0}\u{5d1}/\u{6f1}".as_bytes(), true, "other scripts, their digits"),
+    (b"*", "/\u{939}\u{93f}\u{928}\u{94d}\u{926}\u{940}/\u{e17}\u{e35}\u{e48}".as_bytes(), true, "their signs"),
+    (b"*", "/\u{4f60}\u{597d}/\u{30c6}\u{30ec}\u{30d3}\u{30fc}/\u{c548}\u{b155}/\u{20bb7}".as_bytes(), true, "East Asian ones"),
+    (b"*", b"/a\"<>[]^`{|}!$&'()*,=", true, "other printable ASCII"),
+    (b"*", b"/@a/(b)/$c/:d", true, "also at the beginning"),
     (b"*", b"/a:b@c", true, "colon and at sign mean nothing in a path"),
     (b"*", b"/http://x", false, "but two slashes do"),
 ];
@@ -209,6 +329,36 @@ fn all_but_the_path_is_cut_off() {
 #[test]
 fn a_path_that_could_be_routed_elsewhere_matches_nothing() {
     check(NOT_PLAIN);
+}
+
+#[test]
+fn a_path_that_is_no_utf_8_matches_nothing() {
+    check(NO_UTF_8);
+}
+
+#[test]
+fn a_path_that_is_another_one_when_trimmed_matches_nothing() {
+    check(TRIMMED);
+}
+
+#[test]
+fn a_path_that_is_another_one_when_normalized_matches_nothing() {
+    let star = IgnoredUrls::parse(b"*").expect("a list");
+    assert!(star.matches(b"/ab"));
+    for (character, reason) in LOOK_ALIKES {
+        let bytes = character.to_string().into_bytes();
+        let escaped: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
+        for spelling in [character.to_string(), escaped.to_lowercase(), escaped] {
+            for url in [
+                format!("/a{spelling}b"),
+                format!("/a/{spelling}/b"),
+                format!("/a/.{spelling}"),
+                format!("/a/{spelling}{spelling}"),
+            ] {
+                assert!(!star.matches(url.as_bytes()), "{}: {reason}", url.escape_unicode());
+            }
+        }
+    }
 }
 
 #[test]

@@ -37,42 +37,62 @@ pub fn is_listed(entry: &[u8], path: &[u8]) -> bool {
 
 /// Whether a path is in plain form.
 pub fn is_plain(path: &[u8]) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let has = |part: &[u8]| lower.windows(part.len()).any(|window| window == part);
-    let escapes = lower
-        .iter()
-        .enumerate()
-        .filter(|&(_, &byte)| byte == b'%')
-        .map(|(at, _)| {
-            let hex = std::str::from_utf8(lower.get(at + 1..at + 3)?).ok()?;
-            // from_str_radix takes a sign, too.
-            hex.bytes()
-                .all(|byte| byte.is_ascii_hexdigit())
-                .then(|| u8::from_str_radix(hex, 16).ok())?
-        });
-    path.starts_with(b"/")
-        && !path
-            .iter()
-            .any(|byte| byte.is_ascii_control() || b"\\?#".contains(byte))
-        && ![
-            b"//".as_slice(),
-            b"%2f",
-            b"%5c",
-            b"%2e",
-            b"%25",
-            b"%3b",
-            b"%3f",
-            b"%23",
-            b"%c0",
-            b"%c1",
-        ]
-        .into_iter()
-        .any(has)
-        && escapes
-            .into_iter()
-            .all(|byte| byte.is_some_and(|byte| !byte.is_ascii_control()))
-        && lower.split(|&byte| byte == b'/').all(|segment| {
-            let name = segment.split(|&byte| byte == b';').next().unwrap_or_default();
-            ![b".".as_slice(), b".."].contains(&name)
+    let Some(decoded) = decoded(path) else { return false };
+    let Some(segments) = decoded.strip_prefix('/') else {
+        return false;
+    };
+    let is_allowed = |c: char| (' '..='~').contains(&c) && !"\\?#".contains(c) || is_of_a_word(c) || is_mark(c);
+    let count = segments.split('/').count();
+    decoded.chars().all(is_allowed)
+        && segments.split('/').enumerate().all(|(n, segment)| {
+            segment.is_empty() && n + 1 == count || !segment.is_empty() && is_plain_segment(segment)
         })
+}
+
+fn is_plain_segment(segment: &str) -> bool {
+    let name = segment.trim_start_matches(['.', '+']);
+    let first = name.chars().next();
+    let begins_well = if name.len() < segment.len() {
+        first.is_some_and(|c| c.is_ascii_alphanumeric() || "_-~".contains(c) || is_of_a_word(c))
+    } else {
+        first.is_some_and(|c| !matches!(c, ' ' | ';') && !is_mark(c))
+    };
+    let ends_in_dots = |part: &str| part.trim_end_matches('+').ends_with(['.', ' ']);
+    let mut marks = segment.char_indices().filter(|&(_, c)| is_mark(c));
+    begins_well && !segment.split(';').any(ends_in_dots) && !marks.any(|(at, _)| ends_in_dots(&segment[..at]))
+}
+
+/// The text that a path stands for; `None` where that is not UTF-8, or an escape is none or stands for a delimiter.
+fn decoded(path: &[u8]) -> Option<String> {
+    let mut parts = path.split(|&byte| byte == b'%');
+    let mut bytes = parts.next()?.to_vec();
+    for part in parts {
+        let hex = std::str::from_utf8(part.get(..2)?).ok()?;
+        // from_str_radix takes a sign, too.
+        if !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let byte = u8::from_str_radix(hex, 16).ok()?;
+        if b"/.\\%;?#".contains(&byte) || byte.is_ascii_control() {
+            return None;
+        }
+        bytes.push(byte);
+        bytes.extend(&part[2..]);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// A letter or digit that is not ASCII.
+fn is_of_a_word(c: char) -> bool {
+    let is_taken_apart = matches!(c, '\u{bc}'..='\u{be}' | '\u{2150}'..='\u{218f}' | '\u{2460}'..='\u{24ff}'
+        | '\u{1f100}'..='\u{1f1ff}');
+    let is_invisible = "\u{115f}\u{1160}\u{17b4}\u{17b5}\u{3164}\u{ffa0}".contains(c);
+    !c.is_ascii() && c.is_alphanumeric() && !('\u{300}'..='\u{36f}').contains(&c) && !is_taken_apart && !is_invisible
+}
+
+fn is_mark(c: char) -> bool {
+    let may_be = matches!(c, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{487}' | '\u{591}'..='\u{5bd}' | '\u{610}'..='\u{61a}'
+        | '\u{64b}'..='\u{65f}' | '\u{6d6}'..='\u{6dc}' | '\u{900}'..='\u{dff}' | '\u{e31}'..='\u{109f}'
+        | '\u{17b6}'..='\u{17d3}' | '\u{3099}'..='\u{309a}');
+    may_be && c != '\u{34f}' && !is_of_a_word(c)
 }
