@@ -13,6 +13,7 @@ use crate::catalog::Objects;
 use crate::clock;
 use crate::error::Error;
 use crate::settings;
+use crate::store::event_row::column::{AT, ID};
 use crate::store::session_row::{digest_datum, timestamp_datum};
 use crate::store::table::{Latest, Table};
 use crate::store::write::{Attempt, Patience, Purpose, Writer};
@@ -28,10 +29,6 @@ const QUEUE_SHARE: f64 = 0.5;
 
 /// The most notices for one batch, however many sessions end in it: they are kept in memory until the commit.
 const MAX_NOTICES: usize = 1000;
-
-/// Columns of `session_event`, counted from 1 in the order of the install script.
-const ID: pg_sys::AttrNumber = 1;
-const AT: pg_sys::AttrNumber = 2;
 
 /// The sessions that one function call, or one transaction of the worker, ends. Their events are written as they come, the
 /// notices by [`Batch::announce`].

@@ -36,6 +36,25 @@ pub enum Error {
     ColumnNeedsValue { column: CString },
     /// A column that somebody has added to one of our tables, computed from others and stored.
     ColumnGenerated { column: CString },
+    /// A table of ours under another name.
+    TableRenamed { table: CString },
+    /// Something else under the name of a table of ours: a view, say.
+    NotATable { table: CString },
+    /// A column of ours that somebody has dropped or renamed.
+    ColumnMissing { table: CString, column: &'static CStr },
+    /// A column of ours to which somebody has given another type.
+    ColumnTypeAltered {
+        table: CString,
+        column: &'static CStr,
+        is: CString,
+        was: CString,
+    },
+    /// The unique index by which rows are found is gone.
+    KeyIndexMissing { table: CString, column: &'static CStr },
+    /// A sequence of ours that may give a number again.
+    SequenceAltered { sequence: CString },
+    /// A type that our functions return, with other columns.
+    RowTypeAltered { row_type: CString },
     /// A row changed under a lock that should have kept it: a trigger of the same command wrote it.
     ModifiedBySameCommand,
 }
@@ -120,6 +139,33 @@ impl Error {
                 ),
                 "Drop it, and compute it in a view.".into(),
             ),
+            Self::TableRenamed { table } => altered(format!(
+                "table \"{}\" of extension \"inactive_session_timeout\" has been renamed",
+                shown(&table)
+            )),
+            Self::NotATable { table } => altered(format!("\"session_timeout.{}\" is not a table", shown(&table))),
+            Self::ColumnMissing { table, column } => altered(format!(
+                "column \"{}\" of table \"session_timeout.{}\" has been dropped or renamed",
+                shown(column),
+                shown(&table)
+            )),
+            Self::ColumnTypeAltered { table, column, is, was } => altered(format!(
+                "column \"{}\" of table \"session_timeout.{}\" has type {} instead of {}",
+                shown(column),
+                shown(&table),
+                shown(&is),
+                shown(&was)
+            )),
+            Self::KeyIndexMissing { table, column } => altered(format!(
+                "table \"session_timeout.{}\" has no unique index on column \"{}\"",
+                shown(&table),
+                shown(column)
+            )),
+            Self::SequenceAltered { sequence } => altered(format!(
+                "sequence \"session_timeout.{}\" has been altered: it counts down, cycles, or has passed what fits its column",
+                shown(&sequence)
+            )),
+            Self::RowTypeAltered { row_type } => altered(format!("type {} has been altered", shown(&row_type))),
             Self::ModifiedBySameCommand => (
                 ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
                 "the session was already modified by an operation triggered by the current command".into(),
@@ -140,6 +186,15 @@ impl From<Error> for ErrorReport {
         let (code, message, hint) = error.parts();
         Self::new(code, message, "").set_hint(hint)
     }
+}
+
+/// An object of ours that is not as the install script made it.
+fn altered(message: String) -> (PgSqlErrorCode, String, String) {
+    (
+        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        message,
+        "Make it what CREATE EXTENSION made it; see \"\\d session_timeout.*\" in a database where nobody has altered it.".into(),
+    )
 }
 
 /// A name, in ASCII.

@@ -1,6 +1,6 @@
 //! `check_session`, `session_verdict`, `peek_session`, `session_digest`.
 
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 use session_timeout_core::digest::{Digest, MAX_SID_BYTES};
 use session_timeout_core::time::to_micros;
@@ -9,6 +9,7 @@ use crate::entry::{Answer, Call, sql_function};
 use crate::error::Error;
 use crate::session::check::{self, Detail, Finding};
 use crate::store::session_row::{digest_datum, timestamp_datum};
+use crate::store::shape;
 
 sql_function!(ist_check_session, pg_finfo_ist_check_session, check_session);
 sql_function!(ist_session_verdict, pg_finfo_ist_session_verdict, session_verdict);
@@ -32,7 +33,7 @@ fn session_verdict(call: Call) -> Answer {
         Some(digest) => check::check(&digest, call.text(1), Detail::Full)?,
         None => Finding::UNKNOWN,
     };
-    Ok(Some(verdict(row_type, &finding)))
+    verdict(row_type, &finding)
 }
 
 /// `peek_session(sid text) → verdict`
@@ -42,7 +43,7 @@ fn peek_session(call: Call) -> Answer {
         Some(digest) => check::peek(&digest)?,
         None => Finding::UNKNOWN,
     };
-    Ok(Some(verdict(row_type, &finding)))
+    verdict(row_type, &finding)
 }
 
 /// `session_digest(sid text) → bytea`
@@ -55,11 +56,22 @@ fn session_digest(call: Call) -> Answer {
 }
 
 /// A `verdict` value.
-fn verdict(row_type: pg_sys::TupleDesc, finding: &Finding) -> Datum {
+fn verdict(row_type: pg_sys::TupleDesc, finding: &Finding) -> Answer {
+    const TYPES: [Oid; 8] = [
+        pg_sys::BOOLOID,
+        pg_sys::TEXTOID,
+        pg_sys::TEXTOID,
+        pg_sys::TIMESTAMPTZOID,
+        pg_sys::TIMESTAMPTZOID,
+        pg_sys::TIMESTAMPTZOID,
+        pg_sys::INTERVALOID,
+        pg_sys::BOOLOID,
+    ];
     let details = finding.details.as_ref();
     let outlook = details.map(|details| &details.outlook);
     row(
         row_type,
+        &TYPES,
         &[
             finding.status.is_valid().into_datum(),
             finding.status.as_str().into_datum(),
@@ -73,18 +85,29 @@ fn verdict(row_type: pg_sys::TupleDesc, finding: &Finding) -> Datum {
     )
 }
 
-/// A value of the row type that a function returns.
-pub fn row(row_type: pg_sys::TupleDesc, values: &[Option<Datum>]) -> Datum {
-    let mut datums: Vec<Datum> = values
-        .iter()
-        .map(|value| value.unwrap_or(Datum::from(0_usize)))
-        .collect();
-    let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
-    // SAFETY: the SQL declarations of the row types have these columns, in this order.
+/// A value of the row type that a function returns, of values of these types.
+///
+/// # Errors
+/// 55000 where the row type has other columns: somebody has altered it.
+pub fn row(row_type: pg_sys::TupleDesc, types: &[Oid], values: &[Option<Datum>]) -> Answer {
+    // SAFETY: a row type of PostgreSQL's.
+    let columns = unsafe { (*row_type).natts as usize };
+    // What was added and dropped again is NULL.
+    let padded = || values.iter().copied().chain(std::iter::repeat(None)).take(columns);
+    let mut datums: Vec<Datum> = padded().map(|value| value.unwrap_or(Datum::from(0_usize))).collect();
+    let mut nulls: Vec<bool> = padded().map(|value| value.is_none()).collect();
+    // SAFETY: a row type of PostgreSQL's, which stays as long as the call; it was compared with what the values are.
     unsafe {
-        assert_eq!((*row_type).natts as usize, values.len(), "the row type's columns");
+        debug_assert_eq!(types.len(), values.len());
+        let type_of = |n| shape::attribute(row_type, n).map(|column| column.atttypid);
+        let is_as_declared = (0..types.len().max(columns)).all(|n| type_of(n) == types.get(n).copied());
+        if !is_as_declared {
+            return Err(Error::RowTypeAltered {
+                row_type: shape::type_name((*row_type).tdtypeid),
+            });
+        }
         let tuple = pg_sys::heap_form_tuple(row_type, datums.as_mut_ptr(), nulls.as_mut_ptr());
-        pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data)
+        Ok(Some(pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data)))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::session::Known;
 use crate::settings;
 use crate::store::scan::{Version, all_rows};
 use crate::store::session_row::{self, SessionRow};
+use crate::store::shape;
 use crate::store::table::{Latest, Table};
 use crate::store::write::{Attempt, Patience, Purpose, Writer};
 use crate::store::{self, Scratch, config_row, login_lock};
@@ -214,10 +215,10 @@ impl<'c> RowTrigger<'c> {
     fn of(call: &'c Call, function: &'static str, table: pg_sys::Oid) -> Result<Self, Error> {
         let data = call.trigger(function, table)?;
         if data.tg_trigslot.is_null() {
-            Err(Error::NotATrigger { function })
-        } else {
-            Ok(Self { data })
+            return Err(Error::NotATrigger { function });
         }
+        shape::check(data.tg_relation)?;
+        Ok(Self { data })
     }
 
     fn is_update(&self) -> bool {

@@ -49,8 +49,15 @@ fn session_outlook(call: Call) -> Answer {
     let now = clock::now();
     let status = known.expiry(&params).map_or(Status::Active, Status::from);
     let outlook = Outlook::of(&known.session, &params, status, now);
-    Ok(Some(row(
+    row(
         call.result_row_type(),
+        &[
+            pg_sys::TEXTOID,
+            pg_sys::TIMESTAMPTZOID,
+            pg_sys::TIMESTAMPTZOID,
+            pg_sys::INTERVALOID,
+            pg_sys::BOOLOID,
+        ],
         &[
             status.as_str().into_datum(),
             Some(timestamp_datum(known.session.last_activity.min(now))),
@@ -58,15 +65,15 @@ fn session_outlook(call: Call) -> Answer {
             outlook.expires_in.map(interval),
             outlook.warn.into_datum(),
         ],
-    )))
+    )
 }
 
 /// `counters() → (preloaded, entries, capacity, …)`: all NULL but the first without the library preloaded.
 fn counters(call: Call) -> Answer {
-    let row_type = call.result_row_type();
-    // SAFETY: a valid row type.
-    let columns = unsafe { (*row_type).natts as usize };
-    let mut values = vec![None; columns];
+    const COLUMNS: usize = 15;
+    let mut types = [pg_sys::INT8OID; COLUMNS];
+    types[0] = pg_sys::BOOLOID;
+    let mut values = [None; COLUMNS];
     values[0] = shared::get().is_some().into_datum();
     if let Some(shared) = shared::get() {
         let (entries, capacity) = shared.registry.fill();
@@ -91,7 +98,7 @@ fn counters(call: Call) -> Answer {
             *value = (figure as i64).into_datum();
         }
     }
-    Ok(Some(row(row_type, &values)))
+    row(call.result_row_type(), &types, &values)
 }
 
 /// `worker_state(database oid) → (pid, last_pass, next_flush, next_purge, flushed, expired, purged, failures,
@@ -112,8 +119,20 @@ fn worker_state(call: Call) -> Answer {
     let time = |micros: i64| (micros != i64::MIN).then(|| Datum::from(micros));
     let pid = database.worker.load(Acquire) as i32;
     let error = database.last_error.load(Acquire);
-    Ok(Some(row(
+    row(
         call.result_row_type(),
+        &[
+            pg_sys::INT4OID,
+            pg_sys::TIMESTAMPTZOID,
+            pg_sys::TIMESTAMPTZOID,
+            pg_sys::TIMESTAMPTZOID,
+            pg_sys::INT8OID,
+            pg_sys::INT8OID,
+            pg_sys::INT8OID,
+            pg_sys::INT8OID,
+            pg_sys::TEXTOID,
+            pg_sys::INT8OID,
+        ],
         &[
             if pid == 0 { None } else { pid.into_datum() },
             time(database.last_pass.load(Acquire)),
@@ -126,7 +145,7 @@ fn worker_state(call: Call) -> Answer {
             if error == 0 { None } else { sqlstate(error).into_datum() },
             i64::from(shared.control.workers_refused.load(Acquire)).into_datum(),
         ],
-    )))
+    )
 }
 
 /// A SQLSTATE's five characters.

@@ -9,14 +9,15 @@ use super::table::{Latest, Table};
 
 /// Columns, counted from 1, in the order of the install script.
 pub mod column {
-    use pgrx::pg_sys::AttrNumber;
-
-    pub const ID: AttrNumber = 1;
-    pub const KEY: AttrNumber = 2;
-    pub const VALUE: AttrNumber = 3;
-    pub const CREATE_DATE: AttrNumber = 5;
-    pub const WRITE_DATE: AttrNumber = 7;
-    pub const COUNT: usize = 7;
+    crate::store::shape::columns! {
+        ID: c"id" INT4OID,
+        KEY: c"key" TEXTOID,
+        VALUE: c"value" TEXTOID,
+        CREATE_UID: c"create_uid" INT4OID,
+        CREATE_DATE: c"create_date" TIMESTAMPTZOID,
+        WRITE_UID: c"write_uid" INT4OID,
+        WRITE_DATE: c"write_date" TIMESTAMPTZOID,
+    }
 }
 
 /// Looks at the row of one key as `snapshot` sees it; `None` where there is none.
@@ -30,7 +31,11 @@ pub fn find<T>(table: &Table, snapshot: &Latest, key: Datum, look: impl Fn(Versi
 /// An `id` that no row of the table has, from the sequence of these.
 pub fn free_id(table: &Table, ids: Oid) -> i32 {
     loop {
-        let id = super::next_value(ids) as i32;
+        pgrx::check_for_interrupts!();
+        // A sequence of another type than the install script's could lead past what an id can be.
+        let Ok(id) = i32::try_from(super::next_value(ids)) else {
+            super::sequence_altered(ids);
+        };
         if !has_id(table, id) {
             return id;
         }

@@ -14,31 +14,82 @@
 //! functions themselves.
 
 pub mod config_row;
+pub mod event_row;
 pub mod finder;
 pub mod login_lock;
 pub mod scan;
 pub mod session_row;
+pub mod shape;
 pub mod table;
 pub mod write;
 
+use std::ffi::{CStr, CString};
+
 use pgrx::pg_sys::{self, Oid};
 
+use crate::error::Error;
 use crate::unguarded;
+
+/// Not among pgrx's bindings: catalog/pg_sequence.h, the same in all versions.
+#[repr(C)]
+struct FormPgSequence {
+    relation: Oid,
+    type_oid: Oid,
+    start: i64,
+    increment: i64,
+    max: i64,
+    min: i64,
+    cache: i64,
+    cycle: bool,
+}
 
 // Not among pgrx's bindings: commands/sequence.h.
 unsafe extern "C-unwind" {
     fn nextval_internal(relid: Oid, check_permissions: bool) -> i64;
 }
 
-/// The next value of one of the extension's sequences. Needs no right on it.
+/// The next value of one of the extension's sequences. Needs no right on it. Raises 55000 where somebody has altered it so
+/// that numbers could come again: a version that comes again would make an old opening of a session and a new one the same.
 pub fn next_value(sequence: Oid) -> i64 {
+    if !counts_up(sequence) {
+        sequence_altered(sequence);
+    }
     // SAFETY: raises an ERROR at worst.
     unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| nextval_internal(sequence, false)) }
 }
 
+/// Whether a sequence counts up, and ends at its end. What is no sequence is left to `nextval` to refuse.
+fn counts_up(sequence: Oid) -> bool {
+    // SAFETY: within a transaction; a tuple of pg_sequence has this form, and is held until it is released.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::SEQRELID as _, sequence.into());
+        if tuple.is_null() {
+            return true;
+        }
+        let form = &*pg_sys::heap_tuple_get_struct::<FormPgSequence>(tuple);
+        let counts_up = form.increment > 0 && !form.cycle;
+        pg_sys::ReleaseSysCache(tuple);
+        counts_up
+    }
+}
+
+/// Raises 55000: a sequence is not what the install script made.
+fn sequence_altered(sequence: Oid) -> ! {
+    // SAFETY: within a transaction; answers a copy, or NULL where it is gone.
+    let name = unsafe {
+        let name = pg_sys::get_rel_name(sequence);
+        if name.is_null() {
+            CString::default()
+        } else {
+            CStr::from_ptr(name).into()
+        }
+    };
+    Error::SequenceAltered { sequence: name }.raise()
+}
+
 /// Refuses, with 25006, a function that writes, where nothing can be written: in a read-only transaction, on a standby,
 /// in a parallel operation.
-pub fn require_writable(function: &'static std::ffi::CStr) {
+pub fn require_writable(function: &'static CStr) {
     // SAFETY: each raises an ERROR or does nothing.
     unsafe {
         pg_sys::PreventCommandIfReadOnly(function.as_ptr());

@@ -17,16 +17,15 @@ use crate::entry::text_bytes;
 
 /// Columns, counted from 1, in the order of the install script.
 pub mod column {
-    use pgrx::pg_sys::AttrNumber;
-
-    pub const DIGEST: AttrNumber = 1;
-    pub const USER_NAME: AttrNumber = 2;
-    pub const OPENED_AT: AttrNumber = 3;
-    pub const LAST_ACTIVITY: AttrNumber = 4;
-    pub const IDLE_DELAY: AttrNumber = 5;
-    pub const ABSOLUTE_DELAY: AttrNumber = 6;
-    pub const VERSION: AttrNumber = 7;
-    pub const COUNT: usize = 7;
+    crate::store::shape::columns! {
+        DIGEST: c"digest" BYTEAOID,
+        USER_NAME: c"user_name" TEXTOID,
+        OPENED_AT: c"opened_at" TIMESTAMPTZOID,
+        LAST_ACTIVITY: c"last_activity" TIMESTAMPTZOID,
+        IDLE_DELAY: c"idle_delay" INTERVALOID,
+        ABSOLUTE_DELAY: c"absolute_delay" INTERVALOID,
+        VERSION: c"version" INT8OID,
+    }
 }
 
 /// The value of a column among a row's values.

@@ -1,5 +1,7 @@
 //! Open tables and snapshots, released when they go out of scope.
 //!
+//! To open a table raises 55000 where it is not as the code expects it ([`super::shape`]).
+//!
 //! Where an ERROR unwinds, nothing is released here: the transaction's resource owner does it.
 
 use std::ffi::CStr;
@@ -8,6 +10,7 @@ use std::thread::panicking;
 
 use pgrx::pg_sys::{self, Oid};
 
+use super::shape;
 use crate::error::Error;
 
 /// An open table.
@@ -24,10 +27,7 @@ impl Table {
         let mode = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
         // SAFETY: within a transaction.
         let relation = unsafe { pg_sys::try_table_open(oid, mode) };
-        (!relation.is_null()).then(|| Self {
-            relation,
-            release: mode,
-        })
+        Self::checked(relation, mode)
     }
 
     /// Opens for reading, under `AccessShareLock` kept to the end of the transaction; `None` at once where the lock would
@@ -41,10 +41,7 @@ impl Table {
     pub fn open_to_write(oid: Oid) -> Option<Self> {
         // SAFETY: within a transaction.
         let relation = unsafe { pg_sys::try_table_open(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE) };
-        (!relation.is_null()).then(|| Self {
-            relation,
-            release: pg_sys::NoLock as pg_sys::LOCKMODE,
-        })
+        Self::checked(relation, pg_sys::NoLock as pg_sys::LOCKMODE)
     }
 
     /// As [`Self::open_to_write`], but `None` at once where the lock would have to be waited for.
@@ -61,7 +58,18 @@ impl Table {
             }
             pg_sys::try_table_open(oid, release)
         };
-        (!relation.is_null()).then(|| Self { relation, release })
+        Self::checked(relation, release)
+    }
+
+    fn checked(relation: pg_sys::Relation, release: pg_sys::LOCKMODE) -> Option<Self> {
+        if relation.is_null() {
+            return None;
+        }
+        // The transaction's end closes it and releases the lock.
+        if let Err(error) = shape::check(relation) {
+            error.raise();
+        }
+        Some(Self { relation, release })
     }
 
     /// A second handle of it, under the first one's lock.
@@ -107,18 +115,10 @@ impl Table {
         unsafe { pg_sys::RelationGetNumberOfBlocksInFork(self.relation, pg_sys::ForkNumber::MAIN_FORKNUM) }
     }
 
-    /// A column's definition, counted from 1.
-    fn attribute(&self, column: pg_sys::AttrNumber) -> &pg_sys::FormData_pg_attribute {
-        // SAFETY: open, and the column is one of the table's.
-        #[cfg(not(feature = "pg18"))]
-        unsafe {
-            &(*self.row_type()).attrs.as_slice(self.columns())[column as usize - 1]
-        }
-        // SAFETY: likewise.
-        #[cfg(feature = "pg18")]
-        unsafe {
-            &*pg_sys::TupleDescAttr(self.row_type(), i32::from(column) - 1)
-        }
+    /// A column's definition, counted from 1; `None` where it has been dropped.
+    fn attribute(&self, column: pg_sys::AttrNumber) -> Option<&pg_sys::FormData_pg_attribute> {
+        // SAFETY: open, and borrowed as long as the definition is.
+        unsafe { shape::attribute(self.row_type(), column as usize - 1) }
     }
 
     /// The value that a column has in a new row that says nothing of it.
@@ -130,10 +130,9 @@ impl Table {
         column: pg_sys::AttrNumber,
         state: *mut pg_sys::EState,
     ) -> Result<Option<pg_sys::Datum>, Error> {
-        let attribute = self.attribute(column);
-        if attribute.attisdropped {
+        let Some(attribute) = self.attribute(column) else {
             return Ok(None);
-        }
+        };
         // SAFETY: a column's name ends with a zero.
         let name = || unsafe { CStr::from_ptr(attribute.attname.data.as_ptr()).to_owned() };
         if attribute.attgenerated as u8 == pg_sys::ATTRIBUTE_GENERATED_STORED {
@@ -217,7 +216,9 @@ impl Table {
     /// Whether an index, which somebody may have made or left for another purpose, is complete, and orders by what equality
     /// of the column's type means.
     fn leads_to_all(&self, oid: Oid, column: pg_sys::AttrNumber) -> bool {
-        let attribute = self.attribute(column);
+        let Some(attribute) = self.attribute(column) else {
+            return false;
+        };
         // SAFETY: an open index has a column at least, with its family and collation; the predicate is a copy.
         self.with_index(oid, |index, form| unsafe {
             let class = pg_sys::GetDefaultOpClass(attribute.atttypid, pg_sys::BTREE_AM_OID);

@@ -15,6 +15,7 @@ use std::thread::panicking;
 use pgrx::pg_sys::{self, Oid};
 
 use super::scan::Version;
+use super::shape;
 use super::table::{Latest, Slot, Table};
 use crate::error::Error;
 use crate::process::PerProcess;
@@ -188,13 +189,16 @@ impl Writer {
     /// was inserted: if not, a committed row was there a moment ago.
     ///
     /// # Errors
-    /// As [`Self::insert`].
+    /// As [`Self::insert`]; 55000 where `key` is invalid, as somebody has taken the index away.
     pub fn insert_unless_present(
         &mut self,
         mut values: Values,
         key: Oid,
         fill: impl FnOnce(&mut Values),
     ) -> Result<bool, Error> {
+        if key == Oid::INVALID {
+            return Err(shape::key_missing(self.table.relation()));
+        }
         self.complete(&mut values)?;
         let slot = self.fill_row(&values);
         // SAFETY: the slot holds a row of the table's type. The order is that of ExecInsert for ON CONFLICT.
