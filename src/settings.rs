@@ -19,8 +19,7 @@ use crate::error::Error;
 use crate::kept::Kept;
 use crate::process::PerProcess;
 use crate::shared::{self, database};
-use crate::store::config_row::column;
-use crate::store::scan::all_rows;
+use crate::store::config_row::{self, column};
 use crate::store::table::{Latest, Table};
 use crate::{transaction, unguarded};
 
@@ -114,7 +113,7 @@ fn read(objects: &Objects) -> Option<Params> {
     let mut params = Params::default();
     let table = Table::open_to_read(objects.config_parameter)?;
     let snapshot = Latest::take(&table);
-    all_rows(&table, &snapshot, |row| {
+    config_row::rows_of(&table, &snapshot, Key::ALL.map(Key::name), |row| {
         let (Some(key), Some(value)) = (row.column(column::KEY), row.column(column::VALUE)) else {
             return;
         };

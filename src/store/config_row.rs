@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use pgrx::IntoDatum;
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use super::scan::{Version, has_key, rows_by_key};
+use super::scan::{Version, all_rows, has_key, rows_by_key};
 use super::table::{Latest, Table};
 
 /// Columns, counted from 1, in the order of the install script.
@@ -26,6 +27,26 @@ pub fn find<T>(table: &Table, snapshot: &Latest, key: Datum, look: impl Fn(Versi
     rows_by_key(table, snapshot, index, column::KEY, pg_sys::F_TEXTEQ, key, |row| {
         ControlFlow::Break(look(row))
     })
+}
+
+/// Calls `each` for the rows of some keys, as one snapshot sees them, whatever other rows there are. Only if no index leads to
+/// them is the whole table read; then `each` is called for all of its rows.
+pub fn rows_of<'a>(
+    table: &Table,
+    snapshot: &Latest,
+    keys: impl IntoIterator<Item = &'a str>,
+    mut each: impl FnMut(Version),
+) {
+    let index = table.index_on(column::KEY);
+    if index == Oid::INVALID {
+        return all_rows(table, snapshot, each);
+    }
+    for key in keys.into_iter().filter_map(IntoDatum::into_datum) {
+        rows_by_key(table, snapshot, index, column::KEY, pg_sys::F_TEXTEQ, key, |row| {
+            each(row);
+            ControlFlow::<()>::Continue(())
+        });
+    }
 }
 
 /// An `id` that no row of the table has, from the sequence of these.
