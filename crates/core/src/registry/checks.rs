@@ -1,7 +1,7 @@
 //! Checks: the entry that answers, and the row that is loaded where there is none; and what a check records that a row
 //! answered.
 
-use super::table::{Entry, Room};
+use super::table::{Entry, Place, Room};
 use super::{Key, Locks, Registry, Row, Word};
 use crate::params::Params;
 use crate::time::{Clock, Timestamp};
@@ -127,23 +127,35 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// Learns that there was no row, after the ticket was taken. Exclusive lock where there is an entry.
+    /// Learns that there was no row, after the ticket was taken. Shared lock, and the exclusive one where there is an entry
+    /// to be removed.
     pub fn missing(&self, key: &Key, ticket: Ticket) -> Missing {
         let place = self.table.place(key);
-        self.locks.exclusive(place.partition, || {
-            if !self.stands(place.partition, ticket) {
-                return Missing::Stale;
-            }
-            match self.table.find(place, key) {
-                Some(entry) if entry.is_closed() => Missing::Closed,
-                None => Missing::Unknown,
-                Some(entry) if entry.is_in_flux() => Missing::Unknown,
-                Some(entry) => {
+        let seen = self.locks.shared(place.partition, || {
+            let entry = self.table.find(place, key);
+            self.known_of_missing(place, ticket, entry)
+        });
+        seen.unwrap_or_else(|| {
+            self.locks.exclusive(place.partition, || {
+                let entry = self.table.find(place, key);
+                let known = self.known_of_missing(place, ticket, entry);
+                if let (None, Some(entry)) = (known, entry) {
                     self.table.remove(place, entry);
-                    Missing::Unknown
                 }
-            }
+                known.unwrap_or(Missing::Unknown)
+            })
         })
+    }
+
+    /// `None` where the entry is to go.
+    fn known_of_missing(&self, place: Place, ticket: Ticket, entry: Option<Entry>) -> Option<Missing> {
+        match entry {
+            _ if !self.stands(place.partition, ticket) => Some(Missing::Stale),
+            Some(entry) if entry.is_closed() => Some(Missing::Closed),
+            None => Some(Missing::Unknown),
+            Some(entry) if entry.is_in_flux() => Some(Missing::Unknown),
+            Some(_) => None,
+        }
     }
 
     /// The activity and the mark that the registry holds for this opening of a session, whatever its state. Shared lock.

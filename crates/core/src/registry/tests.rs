@@ -924,3 +924,28 @@ fn a_database_that_nobody_knows_is_found() {
     assert_eq!(r.database_other_than(&[1]), Some(7));
     assert_eq!(r.database_other_than(&[7, 1]), None);
 }
+
+/// How often the exclusive lock was asked for.
+struct Counting<'c>(&'c std::cell::Cell<u32>);
+
+impl Locks for Counting<'_> {
+    fn shared<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
+        work()
+    }
+    fn exclusive<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
+        self.0.set(self.0.get() + 1);
+        work()
+    }
+}
+
+#[test]
+fn a_session_id_that_nobody_knows_takes_no_exclusive_lock() {
+    let owned = small(4);
+    let taken = std::cell::Cell::new(0);
+    let r = Registry::new(owned.memory(), Counting(&taken));
+    let Checked::Miss(ticket) = r.check(&key(1), &params(60), Request::Counting, at(0)) else {
+        panic!("it is not there");
+    };
+    assert_eq!(r.missing(&key(1), ticket), Missing::Unknown);
+    assert_eq!(taken.get(), 0);
+}
