@@ -34,8 +34,8 @@ use super::ender::Ender;
 use crate::catalog::{self, Objects};
 use crate::ending;
 use crate::error::Error;
-use crate::session::ahead;
 use crate::session::flush::{Flushed, Flusher, Placement};
+use crate::session::{Known, ahead};
 use crate::shared::Shared;
 use crate::shared::database::{Database, Presence};
 use crate::store::finder::Finder;
@@ -333,6 +333,7 @@ impl Pass {
             ended => ended,
         };
         if ended == Ended::Done {
+            self.database.purge_ends();
             self.database.purge.done(now);
             if self.database.purge_hurries() {
                 return Ok(Ended::More);
@@ -381,6 +382,7 @@ impl Pass {
         };
         // As they are now, not as they were when the pass began.
         let params = ender.params();
+        let limits = self.database.unrecorded.limits();
         let now = clock::now();
         let mut candidates = Vec::new();
         let mut scratch = Scratch::new();
@@ -391,26 +393,42 @@ impl Pass {
                 let row = version.row();
                 let Some(digest) = version.digest() else { return };
                 match judge(&row.session, &params, Request::Look, now) {
-                    Judgement::Expired(expiry) => candidates.push((version.tid(), digest, row, expiry)),
+                    Judgement::Expired(expiry) => candidates.push((version.tid(), digest, row, Some(expiry))),
+                    Judgement::Valid { .. } if limits.expiry(&row.session, now).is_some() => {
+                        candidates.push((version.tid(), digest, row, None));
+                    }
                     Judgement::Valid { .. } if is_ahead(&row.session, now) => ahead.push((digest, row.version)),
                     Judgement::Valid { .. } => {}
                 }
             });
         });
         for (tid, digest, row, by_row) in candidates {
-            let expiry = match self
-                .shared
-                .registry
-                .mark_expired(&self.key(&digest), &row, &params, now, false)
-            {
-                Marked::Yes(mark) => mark,
-                Marked::No | Marked::Over => continue,
-                // No check can have cached it either.
-                Marked::Full => by_row,
+            let registry = &self.shared.registry;
+            let (expiry, is_recorded) = match by_row {
+                Some(by_row) => match registry.mark_expired(&self.key(&digest), &row, &params, now, false) {
+                    Marked::Yes(mark) => (mark, true),
+                    Marked::No => continue,
+                    // What replaces it is yet to be judged.
+                    Marked::Over => {
+                        if let Some(expiry) = limits.expiry(&row.session, now) {
+                            self.database.unrecorded.add(&row.session, expiry, now);
+                        }
+                        continue;
+                    }
+                    // No check can have cached it either.
+                    Marked::Full => (by_row, false),
+                },
+                // No check lets it in, unless by an entry that there is.
+                None => match Known::of(&self.objects, &digest, &row).mark {
+                    Some(expiry) => (expiry, false),
+                    None => continue,
+                },
             };
             // Where that fails, another transaction has changed it, or has locked it in a way that may do no harm.
             if ender.end_at(&mut finder, tid, &digest, &row, expiry)? || ender.end(&digest, row.version, expiry)? {
                 gone.push((digest, row.version));
+            } else if !is_recorded {
+                self.database.unrecorded.add(&row.session, expiry, now);
             }
         }
         drop(finder);

@@ -85,23 +85,26 @@ pub(super) fn record_expiry(
     insist: bool,
 ) -> Recorded {
     let now = clock::now();
-    let marked = match (transaction::has_changed_parameters(), is_own) {
+    let mark = || match (transaction::has_changed_parameters(), is_own) {
         // Found by what only this transaction sees.
         (true, _) => None,
         (false, true) => shared.registry.mark_known(key, row, params, now),
         (false, false) => Some(shared.registry.mark_expired(key, row, params, now, insist)),
     };
+    let mut marked = mark();
+    if marked == Some(Marked::Full)
+        && let Some(database) = database::mine(shared)
+    {
+        database.unrecorded.add(&row.session, expiry, now);
+        // The purge finds it by its row: soon, as nothing else brings it.
+        database.hurry_purge();
+        // A load that did not know of that yet may have made an entry meanwhile.
+        marked = mark();
+    }
     match marked {
-        Some(Marked::Yes(_)) => tell_of_mark(shared),
+        Some(Marked::Yes(_) | Marked::Full) => tell_of_mark(shared),
         Some(Marked::No) => return Recorded::StillValid,
         Some(Marked::Over) => return Recorded::Over,
-        // The purge finds it by its row: soon, as nothing else says that it is over.
-        Some(Marked::Full) => {
-            if let Some(database) = database::mine(shared) {
-                database.hurry_purge();
-            }
-            tell_of_mark(shared);
-        }
         None => transaction::expire_later(key, row, expiry),
     }
     Recorded::Yes
@@ -177,15 +180,25 @@ impl Check<'_> {
             Checked::Miss(ticket) => ticket,
         };
         match self.read() {
-            Some(row) => match self.shared.registry.load(&self.key, ticket, &row) {
-                Loaded::Ready => {
-                    self.counters().loads.add_one();
-                    None
+            Some(row) => {
+                let limits = database.unrecorded.limits();
+                if !limits.is_none() {
+                    let known = Known::of(self.objects, &self.key.digest, &row);
+                    if let Some(expiry) = known.mark {
+                        return Some(Answered::Session(expiry.into(), known.session));
+                    }
                 }
-                Loaded::Stale => None,
-                Loaded::InFlux => self.row_in_flux(Some(row), last),
-                Loaded::Full => self.row_when_full(database, &row),
-            },
+                let holds = || database.unrecorded.limits() == limits;
+                match self.shared.registry.load_if(&self.key, ticket, &row, holds) {
+                    Loaded::Ready => {
+                        self.counters().loads.add_one();
+                        None
+                    }
+                    Loaded::Stale => None,
+                    Loaded::InFlux => self.row_in_flux(Some(row), last),
+                    Loaded::Full => self.row_when_full(database, &row),
+                }
+            }
             None => match self.shared.registry.missing(&self.key, ticket) {
                 Missing::Closed => Some(Answered::NoSession(Status::Closed)),
                 Missing::Unknown => Some(Answered::NoSession(Status::Unknown)),
@@ -277,9 +290,7 @@ impl Check<'_> {
         }
         self.counters().full.add_one();
         // Until a pass has made room.
-        if database.full.swap(1, AcqRel) == 0 {
-            database.set_dirty();
-            database.set_urgent();
+        if database.make_room_soon() {
             self.shared.control.wake_launcher();
             self.say_full(database);
         }

@@ -20,11 +20,12 @@ use session_timeout_core::verdict::{Expiry, Judgement, Request, Session, judge};
 
 use crate::catalog::Objects;
 use crate::error::Error;
+use crate::shared::{self, Shared, database};
 use crate::store::session_row::{self, SessionRow};
 use crate::store::table::Latest;
 use crate::store::write::{Attempt, Locked, Patience, Purpose, Writer};
 use crate::transaction::{self, Change, key_of};
-use crate::{clock, ending, shared, store};
+use crate::{clock, ending, store};
 use live::Recorded;
 
 /// A session as row and registry together know it.
@@ -45,16 +46,21 @@ impl Known {
             };
         };
         let key = key_of(objects, digest);
-        let (activity, mark) = shared.registry.look(&key, row.version).unzip();
+        let held = shared.registry.held(&key, row.version);
         let (own_activity, own_mark) = transaction::own_knowledge(&key, row.version);
-        let activities = [activity, own_activity].into_iter().flatten();
-        Self {
-            session: Session {
-                last_activity: activities.fold(row.session.last_activity, Timestamp::max),
-                ..row.session
-            },
-            mark: mark.flatten().or(own_mark),
-        }
+        let activities = [held.map(|held| held.activity), own_activity].into_iter().flatten();
+        let session = Session {
+            last_activity: activities.fold(row.session.last_activity, Timestamp::max),
+            ..row.session
+        };
+        let mark = held.and_then(|held| held.mark).or(own_mark).or_else(|| {
+            if held.is_some_and(|held| held.answers) {
+                None
+            } else {
+                unrecorded_expiry(shared, &session)
+            }
+        });
+        Self { session, mark }
     }
 
     /// What is known of the session in a row that is locked, and which limit it has passed, for a function that acts on it:
@@ -88,6 +94,15 @@ impl Known {
                 Judgement::Valid { .. } => None,
             })
     }
+}
+
+/// Whether a session that no verified entry is there of may be one that was found expired without an entry that says so.
+fn unrecorded_expiry(shared: &'static Shared, session: &Session) -> Option<Expiry> {
+    let limits = database::mine(shared)?.unrecorded.limits();
+    if limits.is_none() {
+        return None;
+    }
+    limits.expiry(session, clock::now())
 }
 
 /// Finds the newest version of a session's row and locks it. `None` where there is none, or where it is another's and

@@ -9,6 +9,7 @@ use std::sync::atomic::{
 };
 
 use pgrx::pg_sys::{self, Oid};
+use session_timeout_core::registry::{Unrecorded, UnrecordedLimits};
 
 use super::Shared;
 use crate::guc;
@@ -115,6 +116,10 @@ pub struct Database {
     pub worker: AtomicU32,
     /// A session was found expired that could not be marked.
     purge_hurries: AtomicU32,
+    /// Expiries that no entry records.
+    pub unrecorded: Unrecorded,
+    /// As they were when the purge that is under way began.
+    purge_judges_by: Unrecorded,
 
     /// When the last pass ended.
     pub last_pass: AtomicI64,
@@ -200,6 +205,36 @@ impl Database {
     /// A purge begins at the first page: it finds what there was to hurry for.
     pub fn purge_begins(&self) {
         self.purge_hurries.store(0, Release);
+        self.purge_judges_by.copy_from(&self.unrecorded.limits());
+    }
+
+    /// It has come to its end, and what it found expired by unrecorded expiries is deleted, or was added to them anew.
+    pub fn purge_ends(&self) {
+        self.unrecorded.drop_unless_added(&self.purge_judges_by.limits());
+    }
+
+    /// What is to be carried over a restart, if there is something.
+    #[expect(dead_code, reason = "the snapshot file has no place for it yet")]
+    pub fn unrecorded_to_save(&self) -> Option<UnrecordedLimits> {
+        let limits = self.unrecorded.limits();
+        (!limits.is_none()).then_some(limits)
+    }
+
+    /// What an earlier run has left. At the start, before there are other processes.
+    #[expect(dead_code, reason = "the snapshot file has no place for it yet")]
+    pub fn restore_unrecorded(&self, saved: &UnrecordedLimits) {
+        self.unrecorded.restore(saved);
+        self.hurry_purge();
+    }
+
+    /// The registry is full, and a flush of this database would make room: whether that is news.
+    pub fn make_room_soon(&self) -> bool {
+        let is_news = self.full.swap(1, AcqRel) == 0;
+        if is_news {
+            self.set_dirty();
+            self.set_urgent();
+        }
+        is_news
     }
 
     /// Something cannot wait for the next pass.
@@ -235,6 +270,7 @@ impl Database {
         ] {
             word.store(0, Relaxed);
         }
+        self.unrecorded.clear();
         self.flush.make_due();
         self.purge.make_due();
         for time in [&self.last_pass, &self.not_before, &self.full_said] {
@@ -261,6 +297,20 @@ pub fn mine(shared: &'static Shared) -> Option<&'static Database> {
     let found = enter(shared, me);
     MINE.set(found);
     found
+}
+
+static LAST_KNOWN: PerProcess<Cell<Option<&'static Database>>> = PerProcess::new(Cell::new(None));
+
+/// The place of a database, `None` where it has none. Takes no lock.
+pub fn known(shared: &Shared, oid: Oid) -> Option<&'static Database> {
+    if let Some(known) = LAST_KNOWN.get()
+        && known.oid() == oid
+    {
+        return Some(known);
+    }
+    let found = shared.databases.iter().find(|database| database.oid() == oid)?;
+    LAST_KNOWN.set(Some(found));
+    Some(found)
 }
 
 /// The place of a database, made where it has none.

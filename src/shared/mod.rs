@@ -11,15 +11,17 @@ pub mod counters;
 pub mod database;
 pub mod snapshot;
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
-use session_timeout_core::registry::{Layout, Locks, Memory, Partition, Registry, Slot};
+use session_timeout_core::registry::{Displaced, Layout, Locks, Lost, Memory, Partition, Registry, Slot};
 
-use crate::{guc, unguarded};
+use crate::process::PerProcess;
+use crate::{clock, guc, unguarded};
 use counters::Counters;
 use database::Database;
 
@@ -109,10 +111,42 @@ impl Locks for LwLocks {
     }
 
     fn exclusive<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R {
-        let _held = self.hold(partition, pg_sys::LWLockMode::LW_EXCLUSIVE);
-        work()
+        let result = {
+            let _held = self.hold(partition, pg_sys::LWLockMode::LW_EXCLUSIVE);
+            work()
+        };
+        if HAS_DISPLACED.get() {
+            HAS_DISPLACED.set(false);
+            if let Some(shared) = get() {
+                shared.control.wake_launcher();
+            }
+        }
+        result
+    }
+
+    /// Raises nothing, allocates nothing, and waits for nothing.
+    fn displaced(&self, displaced: Displaced) {
+        let Some(shared) = get() else { return };
+        let database = database::known(shared, Oid::from(displaced.database));
+        match displaced.lost {
+            // A standby writes nothing down: there, what was used longest ago always makes room.
+            Lost::Activity if unguarded::recovery_in_progress() => return,
+            Lost::Activity => shared.count().lost_touches.add_one(),
+            Lost::Expiry(session, expiry) => {
+                if let Some(database) = database {
+                    database.unrecorded.add(&session, expiry, clock::now());
+                    database.hurry_purge();
+                }
+            }
+        }
+        if database.is_some_and(Database::make_room_soon) {
+            HAS_DISPLACED.set(true);
+        }
     }
 }
+
+/// Under the lock that this process holds, another database has lost an entry: the launcher is to be woken.
+static HAS_DISPLACED: PerProcess<Cell<bool>> = PerProcess::new(Cell::new(false));
 
 struct Held(*mut pg_sys::LWLock);
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use session_timeout_tests::postgres::Client;
-use session_timeout_tests::{error_of, eventually, param};
+use session_timeout_tests::{Database, error_of, eventually, param};
 
 use super::support::{
     QUICK, QUIET, alone, and, database, database_of, figure, live, on_small, open_expired, small, wait_until_gone,
@@ -161,6 +161,104 @@ fn one_database_does_not_crowd_out_the_unwritten_activity_of_another() {
     for (sid, touched) in sids.iter().zip(touched) {
         assert_eq!(client.peek(sid).last_activity, touched);
     }
+}
+
+/// A database whose table is locked, so that nothing of the registry can be written to it.
+fn locked(database: &Database) -> Client {
+    let mut holder = database.connect();
+    holder.run("BEGIN; LOCK TABLE session_timeout.session IN SHARE MODE");
+    holder
+}
+
+#[test]
+fn a_database_whose_activity_cannot_be_written_makes_room_for_another() {
+    let server = small();
+    let (modest, greedy) = (on_small(&server, "modest", &QUIET), on_small(&server, "greedy", &QUIET));
+    let (mut client, mut crowd) = (modest.connect(), greedy.connect());
+    let many = open_many(&mut crowd, 400);
+    let sids = open_many(&mut client, 20);
+    let _holder = locked(&greedy);
+    let before = figure(&mut crowd, "registry_full");
+    for sid in &many {
+        assert!(crowd.check(sid));
+    }
+    assert!(figure(&mut crowd, "registry_full") > before);
+    for sid in &sids {
+        let touched = client.verdict(sid).last_activity;
+        assert_eq!(client.peek(sid).last_activity, touched, "its activity is recorded");
+    }
+    let lost = figure(&mut crowd, "lost_touches");
+    for sid in &sids {
+        assert!(client.check(sid));
+    }
+    assert_eq!(figure(&mut crowd, "lost_touches"), lost);
+}
+
+#[test]
+fn expired_sessions_that_cannot_be_deleted_make_room_for_another_database_and_stay_expired() {
+    let server = small();
+    let (modest, greedy) = (on_small(&server, "modest", &QUIET), on_small(&server, "greedy", &QUIET));
+    let (mut client, mut crowd) = (modest.connect(), greedy.connect());
+    let many = open_many(&mut crowd, 200);
+    crowd.run("UPDATE session_timeout.session SET last_activity = now() - interval '3 hours'");
+    let sids = open_many(&mut client, 20);
+    let mut holder = locked(&greedy);
+    for sid in &many {
+        assert_eq!(crowd.verdict(sid).status, "idle_expired");
+    }
+    for sid in &sids {
+        let touched = client.verdict(sid).last_activity;
+        assert_eq!(client.peek(sid).last_activity, touched, "its activity is recorded");
+    }
+    holder.run("ROLLBACK");
+    crowd.set_param(param::DELAY, Some("10 days"));
+    let mut again = greedy.connect();
+    for sid in &many {
+        assert!(!again.check(sid));
+    }
+    wait_until_gone(&mut crowd, &many[0]);
+    eventually("each has its event", SOON, || {
+        crowd.value::<i64>(
+            "SELECT count(*) FROM session_timeout.session_event WHERE kind = 'idle_expired'",
+            &[],
+        ) == 200
+    });
+}
+
+#[test]
+fn expiries_without_room_are_final_until_their_rows_are_deleted_and_then_bind_nobody() {
+    let server = small();
+    let database = on_small(&server, "roomless", &QUIET);
+    let mut client = database.connect();
+    let expired: Vec<String> = (0..20).map(|_| new_sid()).collect();
+    let (idle, fresh, later) = (new_sid(), new_sid(), new_sid());
+    for sid in &expired {
+        open_expired(&mut client, sid);
+    }
+    client.open(&idle);
+    client.has_been_idle(&idle, "150 minutes");
+    client.open(&fresh);
+    let mut holder = clogged(&mut client, database.connect());
+    for sid in &expired {
+        assert_eq!(client.verdict(sid).status, "idle_expired");
+    }
+    client.set_param(param::DELAY, Some("1 day"));
+    for sid in &expired {
+        assert!(!client.check_url(sid, "/websocket"));
+        assert_eq!(client.peek(sid).status, "idle_expired");
+        let active = "SELECT count(*) FROM session_timeout.active_session \
+                      WHERE digest = session_timeout.session_digest($1)";
+        assert_eq!(client.value::<i64>(active, &[sid]), 0);
+    }
+    assert!(client.check(&idle), "idle for a shorter time, and nobody had asked");
+    assert!(client.check(&fresh));
+    holder.run("ROLLBACK");
+    for sid in &expired {
+        wait_until_gone(&mut client, sid);
+    }
+    client.open(&later);
+    client.has_been_idle(&later, "4 hours");
+    eventually("only the parameters count", SOON, || client.peek(&later).valid);
 }
 
 // ---- Figures ---------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ pub enum Loaded {
     Stale,
     /// The session, or one that shares its partition, is being changed: answer from the row that was read.
     InFlux,
-    /// There is no room, as all entries hold activity that no row knows yet.
+    /// There is no room: see [`table`](super::table).
     Full,
 }
 
@@ -66,6 +66,17 @@ pub enum Missing {
     Unknown,
     /// Something changed since the ticket was taken: check again.
     Stale,
+}
+
+/// What the registry holds of an opening of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its activity.
+    pub activity: Timestamp,
+    /// What it was found to be.
+    pub mark: Option<Expiry>,
+    /// Whether checks are answered from it.
+    pub answers: bool,
 }
 
 impl<'m, L: Locks> Registry<'m, L> {
@@ -93,9 +104,14 @@ impl<'m, L: Locks> Registry<'m, L> {
 
     /// Puts a row that was read after the ticket was taken into the registry. Exclusive lock.
     pub fn load(&self, key: &Key, ticket: Ticket, row: &Row) -> Loaded {
+        self.load_if(key, ticket, row, || true)
+    }
+
+    /// Likewise, if under the lock the row still is what it was judged to be.
+    pub fn load_if(&self, key: &Key, ticket: Ticket, row: &Row, holds: impl FnOnce() -> bool) -> Loaded {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
-            if !self.stands(place.partition, ticket) {
+            if !self.stands(place.partition, ticket) || !holds() {
                 return Loaded::Stale;
             }
             let entry = match self.table.find(place, key) {
@@ -116,7 +132,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                     Loaded::Ready
                 }
                 None if self.table.absent_flux(place.partition) > 0 => Loaded::InFlux,
-                None => match self.table.insert(place, key, Room::ForLoads) {
+                None => match self.insert(place, key, Room::ForLoads) {
                     Some(entry) => {
                         entry.fill(row, Word::of(row.session.last_activity));
                         Loaded::Ready
@@ -160,10 +176,21 @@ impl<'m, L: Locks> Registry<'m, L> {
 
     /// The activity and the mark that the registry holds for this opening of a session, whatever its state. Shared lock.
     pub fn look(&self, key: &Key, version: i64) -> Option<(Timestamp, Option<Expiry>)> {
+        let held = self.held(key, version)?;
+        Some((held.activity, held.mark))
+    }
+
+    /// Likewise, and whether checks are answered from it.
+    pub fn held(&self, key: &Key, version: i64) -> Option<Held> {
         let place = self.table.place(key);
         self.locks.shared(place.partition, || {
             let entry = self.table.find(place, key).filter(|entry| entry.version() == version)?;
-            Some((entry.word().activity(), entry.word().mark()))
+            let word = entry.word();
+            Some(Held {
+                activity: word.activity(),
+                mark: word.mark(),
+                answers: !entry.is_unverified() && !entry.is_in_flux(),
+            })
         })
     }
 
@@ -196,7 +223,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                     entry.fill(row, Word::of(row.session.last_activity));
                     entry
                 }
-                None => match self.table.insert(place, key, Room::AtAnyCost) {
+                None => match self.insert(place, key, Room::AtAnyCost) {
                     Some(entry) => {
                         entry.fill(row, Word::of(row.session.last_activity));
                         entry

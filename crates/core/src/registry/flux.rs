@@ -42,7 +42,7 @@ impl<'m, L: Locks> Registry<'m, L> {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             let entry = self.table.find(place, key).or_else(|| {
-                let placeholder = self.table.insert(place, key, Room::All)?;
+                let placeholder = self.insert(place, key, Room::All)?;
                 placeholder.hold_place();
                 Some(placeholder)
             });

@@ -4,15 +4,40 @@
 //! one lock, or one look at the row, or one commit. The explorer runs every order of steps there is, and checks after
 //! each what the contract promises.
 
-use super::tests::{NoLocks, Owned, at, key, params, row};
+use std::cell::Cell;
+
+use super::tests::{Owned, at, key, params, row};
 use super::*;
 use crate::params::Params;
 use crate::time::Timestamp;
 use crate::verdict::{Judgement, Request, judge};
 
+/// No locks, for one thread; and what database 1 knows of expiries that no entry records.
+#[derive(Clone, Copy)]
+struct Surroundings<'m> {
+    unrecorded: &'m Unrecorded,
+    /// The latest time that anybody has seen on the clock.
+    clock: &'m Cell<Timestamp>,
+}
+
+impl Locks for Surroundings<'_> {
+    fn shared<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
+        work()
+    }
+    fn exclusive<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
+        work()
+    }
+    fn displaced(&self, displaced: Displaced) {
+        if let (1, Lost::Expiry(session, expiry)) = (displaced.database, displaced.lost) {
+            self.unrecorded.add(&session, expiry, self.clock.get());
+        }
+    }
+}
+
 /// What all actors share: the committed row, and what has been told to whom.
 struct World<'m> {
-    registry: Registry<'m, NoLocks>,
+    registry: Registry<'m, Surroundings<'m>>,
+    around: Surroundings<'m>,
     /// The committed row of the session, by the digest of key 1.
     row: Option<Row>,
     /// The committed row of the session that it was rotated to, by the digest of key 2.
@@ -59,7 +84,12 @@ struct Checker {
 enum Check {
     Look,
     Read(Ticket),
-    Load(Ticket, Option<Row>),
+    /// The row has been read: it is held against what no entry records.
+    Judge(Ticket, Option<Row>),
+    Load(Ticket, Option<Row>, UnrecordedLimits),
+    /// There was no room.
+    JudgeFull(Row),
+    MarkFull(Row),
     ReadInFlux,
     /// The row has been read: it is judged, and what it was found to be is recorded.
     JudgeInFlux(Option<Row>),
@@ -85,13 +115,23 @@ impl Checker {
         })
     }
 
-    /// Whether a row is valid, with what the registry knows of the same opening; `None` where it is marked.
+    /// Whether a row is valid, with what the registry knows of the same opening; `None` where it was found expired.
     fn judge_row(&self, row: &Row, world: &World) -> Option<bool> {
-        let known = world.registry.look(&key(self.of), row.version);
-        if known.is_some_and(|(_, mark)| mark.is_some()) {
+        let known = world.registry.held(&key(self.of), row.version);
+        if known.is_some_and(|known| known.mark.is_some()) {
             return None;
         }
-        let activity = known.map_or(row.session.last_activity, |(activity, _)| activity);
+        let activity = known.map_or(row.session.last_activity, |known| known.activity);
+        if !known.is_some_and(|known| known.answers) {
+            let limits = world.around.unrecorded.limits();
+            let session = Session {
+                last_activity: activity.max(row.session.last_activity),
+                ..row.session
+            };
+            if limits.expiry(&session, world.around.clock.get()).is_some() {
+                return None;
+            }
+        }
         let session = Session {
             last_activity: activity.max(row.session.last_activity),
             ..row.session
@@ -108,11 +148,16 @@ impl Checker {
             self.lost = touched != Touched::Yes;
             return touched != Touched::Over;
         }
+        self.mark(row, world) != Marked::Over
+    }
+
+    fn mark(&self, row: &Row, world: &mut World) -> Marked {
+        let insist = self.tries == 4;
         let marked = world
             .registry
-            .mark_expired(&key(self.of), row, &world.params, self.at, self.tries == 4);
+            .mark_expired(&key(self.of), row, &world.params, self.at, insist);
         world.expired |= matches!(marked, Marked::Yes(_));
-        marked != Marked::Over
+        marked
     }
 
     fn answer(&self, valid: bool, world: &mut World) -> bool {
@@ -143,6 +188,7 @@ impl Actor for Checker {
             self.closed_before = world.closed && self.of == 1;
             self.expired_before = world.expired;
             self.reopened_before = world.reopened;
+            world.around.clock.set(world.around.clock.get().max(self.at));
         }
         let key = key(self.of);
         match self.state {
@@ -161,14 +207,49 @@ impl Actor for Checker {
                 Checked::Miss(ticket) => self.state = Check::Read(ticket),
                 Checked::InFlux => self.state = Check::ReadInFlux,
             },
-            Check::Read(ticket) => self.state = Check::Load(ticket, world.row_of(self.of)),
-            Check::Load(ticket, Some(row)) => {
-                self.state = match world.registry.load(&key, ticket, &row) {
+            Check::Read(ticket) => self.state = Check::Judge(ticket, world.row_of(self.of)),
+            Check::Judge(ticket, row) => {
+                let limits = world.around.unrecorded.limits();
+                if let Some(row) = row
+                    && !limits.is_none()
+                    && self.judge_row(&row, world).is_none()
+                {
+                    return self.answer(false, world);
+                }
+                self.state = Check::Load(ticket, row, limits);
+            }
+            Check::Load(ticket, Some(row), limits) => {
+                let holds = || world.around.unrecorded.limits() == limits;
+                self.state = match world.registry.load_if(&key, ticket, &row, holds) {
                     Loaded::InFlux => Check::JudgeInFlux(Some(row)),
+                    Loaded::Full => Check::JudgeFull(row),
                     _ => Check::Look,
                 };
             }
-            Check::Load(ticket, None) => match world.registry.missing(&key, ticket) {
+            Check::JudgeFull(row) => match self.judge_row(&row, world) {
+                Some(true) => {
+                    self.lost = true;
+                    return self.answer(true, world);
+                }
+                Some(false) => match self.mark(&row, world) {
+                    Marked::Full => {
+                        world.around.unrecorded.add(&row.session, Expiry::Idle, self.at);
+                        self.state = Check::MarkFull(row);
+                    }
+                    Marked::Over => self.state = Check::Look,
+                    Marked::Yes(_) | Marked::No => return self.answer(false, world),
+                },
+                None => return self.answer(false, world),
+            },
+            Check::MarkFull(row) => {
+                if self.mark(&row, world) == Marked::Over {
+                    self.state = Check::Look;
+                } else {
+                    world.expired = true;
+                    return self.answer(false, world);
+                }
+            }
+            Check::Load(ticket, None, _) => match world.registry.missing(&key, ticket) {
                 Missing::Stale => self.state = Check::Look,
                 Missing::Closed | Missing::Unknown => return self.answer(false, world),
             },
@@ -340,6 +421,47 @@ impl Actor for Crowd {
     }
 }
 
+/// A session of another database needs room.
+struct Intruder;
+
+impl Actor for Intruder {
+    fn step(&mut self, world: &mut World) -> bool {
+        let other = Key {
+            database: 7,
+            ..key(200)
+        };
+        if let Checked::Miss(ticket) = world.registry.check(&other, &world.params, Request::Look, world.now) {
+            assert_eq!(world.registry.load(&other, ticket, &row(1, world.now)), Loaded::Ready);
+        }
+        world
+            .registry
+            .check(&other, &world.params, Request::Counting, world.now);
+        false
+    }
+}
+
+/// An administrator allows more, and what was dirty is written down, so that there is room.
+struct Raiser;
+
+impl Actor for Raiser {
+    fn step(&mut self, world: &mut World) -> bool {
+        world.params = params(1000);
+        let _ = world.registry.flushed(&key(300), 1, world.now);
+        false
+    }
+}
+
+/// Sessions of the same database that are in use, as many as there are slots for with that of key 1.
+fn fill_with_dirty(world: &World, sessions: u32) {
+    for n in 300..300 + sessions {
+        let Checked::Miss(ticket) = world.registry.check(&key(n), &world.params, Request::Look, at(0)) else {
+            panic!("it is not there yet");
+        };
+        assert_eq!(world.registry.load(&key(n), ticket, &row(1, at(0))), Loaded::Ready);
+        world.registry.check(&key(n), &params(0), Request::Counting, world.now);
+    }
+}
+
 /// The worker writes activity down: scan, write and commit, tell the registry.
 struct Flusher {
     step: u8,
@@ -454,6 +576,19 @@ fn explore(
     actors: impl Fn() -> Vec<Box<dyn Actor>>,
     finally: impl Fn(&World),
 ) {
+    explore_from(name, start, loaded, slots, |_| {}, actors, finally);
+}
+
+/// Likewise, with other sessions in the registry, as `prepare` leaves it.
+fn explore_from(
+    name: &str,
+    start: Option<Row>,
+    loaded: bool,
+    slots: usize,
+    prepare: impl Fn(&World),
+    actors: impl Fn() -> Vec<Box<dyn Actor>>,
+    finally: impl Fn(&World),
+) {
     let mut choices: Vec<(usize, usize)> = Vec::new();
     let mut runs = 0_u64;
     loop {
@@ -461,8 +596,14 @@ fn explore(
             partitions: 1,
             slots_per_partition: slots,
         });
+        let (unrecorded, clock) = (Unrecorded::default(), Cell::new(at(0)));
+        let around = Surroundings {
+            unrecorded: &unrecorded,
+            clock: &clock,
+        };
         let mut world = World {
-            registry: Registry::new(owned.memory(), NoLocks),
+            registry: Registry::new(owned.memory(), around),
+            around,
             row: start,
             rotated: None,
             params: params(60),
@@ -478,6 +619,7 @@ fn explore(
         {
             world.registry.load(&key(1), ticket, &row);
         }
+        prepare(&world);
         let mut waiting = actors();
         let mut depth = 0;
         while !waiting.is_empty() {
@@ -682,5 +824,90 @@ fn two_changes_at_once_leave_what_was_committed_last() {
         4,
         || vec![Changer::closing(), Changer::rolling_back(), Checker::checking(101)],
         |_| {},
+    );
+}
+
+/// What is known of key 1's session is what somebody has said of it, or its row.
+fn assert_no_activity_from_nowhere(world: &World, start: Timestamp) {
+    let Some(row) = world.row else { return };
+    let newest = start.max(world.told_active.unwrap_or(start));
+    assert!(row.session.last_activity <= newest || row.version == 2);
+    if let Some((activity, _)) = world.registry.look(&key(1), row.version) {
+        assert!(activity <= newest || row.version == 2, "activity that nobody has seen");
+    }
+}
+
+#[test]
+fn activity_that_makes_room_for_another_database_can_only_end_a_session_early() {
+    let start = Some(row(1, at(50)));
+    let touched = |world: &World| {
+        world.registry.check(&key(1), &world.params, Request::Counting, at(55));
+        fill_with_dirty(world, 7);
+    };
+    explore_from(
+        "displace, flush, load",
+        start,
+        true,
+        8,
+        touched,
+        || vec![Box::new(Intruder), Flusher::flushing(), Checker::checking(100)],
+        |world| assert_no_activity_from_nowhere(world, at(55)),
+    );
+}
+
+#[test]
+fn after_a_close_has_returned_no_check_says_true_even_as_entries_are_displaced() {
+    for changer in [Changer::closing, Changer::opening] {
+        explore_from(
+            "change under displacement",
+            fresh(),
+            true,
+            8,
+            |world| fill_with_dirty(world, 7),
+            || vec![changer(), Checker::checking(100), Box::new(Intruder)],
+            |world| assert_no_activity_from_nowhere(world, at(100)),
+        );
+    }
+}
+
+/// The entry that says that it is expired makes room for another database, and the delay is raised.
+#[test]
+fn what_was_found_expired_stays_so_though_its_entry_makes_room() {
+    explore_from(
+        "displace a mark",
+        Some(row(1, at(30))),
+        true,
+        8,
+        |world| fill_with_dirty(world, 7),
+        || {
+            vec![
+                Checker::checking(100),
+                Checker::checking(101),
+                Box::new(Intruder),
+                Box::new(Raiser),
+            ]
+        },
+        |_| {},
+    );
+}
+
+/// There is no room to say that it is expired, until others are written down; and the delay is raised.
+#[test]
+fn what_was_found_expired_stays_so_though_there_was_no_room_to_say_so() {
+    let full = |world: &World| {
+        fill_with_dirty(world, 16);
+        let marked = world
+            .registry
+            .mark_expired(&key(400), &row(1, at(0)), &params(60), at(100), false);
+        assert_eq!(marked, Marked::Yes(Expiry::Idle));
+    };
+    explore_from(
+        "no room for a mark",
+        Some(row(1, at(30))),
+        false,
+        17,
+        full,
+        || vec![Checker::checking(100), Checker::checking(101), Box::new(Raiser)],
+        |world| assert!(world.expired || world.around.unrecorded.limits().is_none()),
     );
 }

@@ -41,6 +41,8 @@ pub(super) mod flags {
     pub const CLOSED: u32 = 1 << 29;
     /// The row was written since it was read.
     pub const FLUSHED: u32 = 1 << 28;
+    /// Clocks and limits are those of a row of the entry's version.
+    pub const OF_ROW: u32 = 1 << 27;
     /// Transactions that are committing a change of it.
     pub const FLUX: u32 = (1 << 16) - 1;
 }

@@ -12,9 +12,12 @@
 //! - A **load** notes the partition's generation, reads the row, and inserts it only if the generation still stands:
 //!   every end of a flux bumps it, so that no row read before a commit gets in after it. A session in flux that has no
 //!   entry gets one for the purpose; where there is no room, the whole partition takes no loads for that moment.
-//! - **Eviction** takes only what the row knows too: clean, unmarked, not in flux.
+//! - **Eviction** takes only what the row knows too: clean, unmarked, not in flux. Where all of a sample is dirty, a
+//!   database that has clearly more of it than the one that needs room gives up an entry all the same ([`table`]): it
+//!   loses activity, and its expiries are kept in another way ([`unrecorded`]).
 //!
-//! Locks: one partition's at a time, and nothing is called under it but what is in this module.
+//! Locks: one partition's at a time, and nothing is called under it but what is in this module, and
+//! [`Locks::displaced`].
 
 pub mod change;
 mod checks;
@@ -22,6 +25,7 @@ mod flux;
 pub mod memory;
 pub mod snapshot;
 mod table;
+mod unrecorded;
 mod upkeep;
 pub mod word;
 
@@ -33,16 +37,35 @@ mod tests;
 use std::sync::atomic::AtomicU32;
 
 use crate::digest::Digest;
-use crate::verdict::Session;
+use crate::verdict::{Expiry, Session};
 
-pub use checks::{Checked, Loaded, Missing, Ticket, Touched};
+pub use checks::{Checked, Held, Loaded, Missing, Ticket, Touched};
 pub use flux::{Estate, Flux, Outcome};
 pub use memory::{Layout, Memory, Partition, Slot};
 use table::Table;
+pub use unrecorded::{Unrecorded, UnrecordedLimits};
 pub use upkeep::{Marked, Round, Seen, Wanted};
 pub use word::Word;
 
-/// The partitions' locks.
+/// An entry that its row does not know, and that makes room for a session of another database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Displaced {
+    /// Whose it was.
+    pub database: u32,
+    /// What was lost with it.
+    pub lost: Lost,
+}
+
+/// What an entry knew that its row does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Activity: the session may end early.
+    Activity,
+    /// That the session, as it was, was found expired.
+    Expiry(Session, Expiry),
+}
+
+/// The partitions' locks, and who is told of what happens under them.
 pub trait Locks {
     /// Runs `work` under the partition's lock, shared with others who read.
     fn shared<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R;
@@ -52,6 +75,9 @@ pub trait Locks {
     }
     /// Runs `work` under the partition's lock, alone.
     fn exclusive<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R;
+    /// An entry is about to go; under the partition's lock, held alone. From the return of this on, an expiry that is lost
+    /// is to be known in another way.
+    fn displaced(&self, displaced: Displaced);
 }
 
 /// A session's name among all databases: an extension dropped and created anew finds nothing of the old, as its table
@@ -104,6 +130,12 @@ impl<'m, L: Locks> Registry<'m, L> {
     /// The slot where a session most probably is, likewise.
     pub fn probable_slot(&self, key: &Key) -> Option<&'m Slot> {
         self.table.probable_slot(self.table.place(key))
+    }
+
+    /// A new entry, to be filled; `None` where there is no room. Under the exclusive lock.
+    fn insert(&self, place: table::Place, key: &Key, room: table::Room) -> Option<table::Entry<'m>> {
+        self.table
+            .insert(place, key, room, |displaced| self.locks.displaced(displaced))
     }
 
     /// How many entries are in use, and how many there is room for. No lock: a figure for people.

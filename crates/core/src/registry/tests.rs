@@ -50,6 +50,7 @@ impl Locks for NoLocks {
     fn exclusive<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
         work()
     }
+    fn displaced(&self, _: Displaced) {}
 }
 
 struct RealLocks<'l>(&'l [RwLock<()>]);
@@ -63,6 +64,7 @@ impl Locks for RealLocks<'_> {
         let _guard = self.0[partition].write().expect("no test panics under a lock");
         work()
     }
+    fn displaced(&self, _: Displaced) {}
 }
 
 pub(super) fn key(n: u32) -> Key {
@@ -925,6 +927,196 @@ fn a_database_that_nobody_knows_is_found() {
     assert_eq!(r.database_other_than(&[7, 1]), None);
 }
 
+// ---- A full registry -------------------------------------------------------------------------------------------------
+
+fn key_in(database: u32, n: u32) -> Key {
+    Key { database, ..key(n) }
+}
+
+/// Loads a session and uses it, so that its row does not know all. Whether there was room.
+fn is_used(registry: &Registry<impl Locks>, key: &Key, now: Timestamp) -> bool {
+    let Checked::Miss(ticket) = registry.check(key, &params(0), Request::Counting, now) else {
+        return true;
+    };
+    let loaded = registry.load(key, ticket, &row(1, at(0)));
+    if loaded == Loaded::Ready {
+        registry.check(key, &params(0), Request::Counting, now);
+    }
+    loaded == Loaded::Ready
+}
+
+fn entries_of(registry: &Registry<impl Locks>, database: u32) -> usize {
+    let (mut found, mut round) = (Vec::with_capacity(100_000), registry.round(0));
+    while !round.is_over() {
+        registry.collect(&mut round, database, 2, Wanted::Any, &mut found);
+    }
+    found.len()
+}
+
+/// Sessions of databases, as many of each as there are parts of it in a hundred, until a partition of these slots is full:
+/// one after the other, or mixed.
+fn crowded(slots: usize, shares: &[(u32, usize)], mixed: bool) -> Owned {
+    let owned = small(slots);
+    let r = registry(&owned);
+    let room = slots - slots / 17;
+    let mut sessions: Vec<u32> = shares
+        .iter()
+        .flat_map(|(database, percent)| std::iter::repeat_n(*database, (room * percent).div_ceil(100)))
+        .collect();
+    sessions.truncate(room);
+    if mixed {
+        let mut random = 1_u64;
+        for n in (1..sessions.len()).rev() {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            sessions.swap(n, (random >> 33) as usize % (n + 1));
+        }
+    }
+    for (n, database) in sessions.into_iter().enumerate() {
+        assert!(is_used(&r, &key_in(database, n as u32), at(10)));
+    }
+    owned
+}
+
+#[test]
+fn a_small_database_gets_a_sixth_of_a_registry_that_another_has_filled_with_what_is_dirty() {
+    for slots in [107, 921, 9000] {
+        for mixed in [false, true] {
+            let owned = crowded(slots, &[(1, 95), (3, 5)], mixed);
+            let r = registry(&owned);
+            let before = entries_of(&r, 3);
+            assert!(before < slots / 10);
+            for n in 0..slots / 6 - before {
+                assert!(
+                    is_used(&r, &key_in(3, 1_000_000 + n as u32), at(20)),
+                    "{slots} slots: {n}"
+                );
+            }
+            assert_eq!(entries_of(&r, 3), slots / 6);
+        }
+    }
+}
+
+#[test]
+fn a_database_that_has_nothing_gets_an_entry_at_once_however_many_others_there_are() {
+    for others in [1, 2, 10, 20] {
+        let shares: Vec<_> = (0..others)
+            .map(|n| (10 + n as u32, 100_usize.div_ceil(others)))
+            .collect();
+        for mixed in [false, true] {
+            let owned = crowded(921, &shares, mixed);
+            let r = registry(&owned);
+            assert!(is_used(&r, &key_in(3, 1), at(20)), "{others} others");
+        }
+    }
+}
+
+#[test]
+fn databases_with_equal_shares_do_not_take_from_each_other() {
+    for mixed in [false, true] {
+        let owned = crowded(921, &[(1, 50), (3, 50)], mixed);
+        let r = registry(&owned);
+        let taken = (0..20_000)
+            .filter(|n| is_used(&r, &key_in(1 + 2 * (n % 2), 1_000_000 + n), at(20)))
+            .count();
+        assert!(taken <= 4, "{taken} of 20000");
+        assert!(entries_of(&r, 1).abs_diff(entries_of(&r, 3)) < 50);
+    }
+}
+
+#[test]
+fn a_database_that_is_alone_uses_all_of_the_registry_and_loses_nothing_to_itself() {
+    let owned = crowded(921, &[(1, 100)], false);
+    let r = registry(&owned);
+    for n in 0..1000 {
+        assert!(!is_used(&r, &key_in(1, 1_000_000 + n), at(20)));
+    }
+    assert_eq!(entries_of(&r, 1), 921 - 921 / 17);
+}
+
+/// A check that finds no room costs the same at any size, and still what is flushed is found.
+#[test]
+fn where_all_is_dirty_few_slots_are_looked_at_and_each_has_its_turn() {
+    let owned = crowded(9000, &[(1, 100)], false);
+    let r = registry(&owned);
+    for turn in 0..20_u32 {
+        let freed = turn * 397;
+        let _ = r.flushed(&key(freed), 1, at(10));
+        let tries = (1..).find(|n| is_used(&r, &key_in(1, 1_000_000 + turn * 1000 + n), at(20)));
+        assert!(tries.expect("it is found") <= 9000 / 128 + 1);
+        assert_eq!(r.look(&key(freed), 1), None);
+    }
+    let _ = r.flushed(&key(8), 1, at(10));
+    let _ = r.flushed(&key(4008), 1, at(10));
+    let found = (0..142)
+        .filter(|n| is_used(&r, &key_in(1, 2_000_000 + n), at(20)))
+        .count();
+    assert_eq!(found, 2, "one try does not go over all of them");
+}
+
+#[test]
+fn what_another_database_has_in_flux_does_not_make_room() {
+    let owned = crowded(107, &[(1, 100)], false);
+    let r = registry(&owned);
+    for n in 0..101 {
+        r.begin_flux(&key(n));
+    }
+    assert!(!is_used(&r, &key_in(3, 1), at(20)));
+}
+
+/// Tells what has made room.
+struct Telling<'t>(&'t std::cell::RefCell<Vec<Displaced>>);
+
+impl Locks for Telling<'_> {
+    fn shared<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
+        work()
+    }
+    fn exclusive<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
+        work()
+    }
+    fn displaced(&self, displaced: Displaced) {
+        self.0.borrow_mut().push(displaced);
+    }
+}
+
+#[test]
+fn expired_sessions_make_room_first_and_it_is_told_how_long_they_had_been_idle() {
+    let owned = crowded(34, &[(1, 50)], false);
+    let told = std::cell::RefCell::default();
+    let r = Registry::new(owned.memory(), Telling(&told));
+    // In the room of loads and in that of marks.
+    for n in 100..117 {
+        let marked = r.mark_expired(&key(n), &row(1, at(5)), &params(60), at(66), false);
+        assert_eq!(marked, Marked::Yes(Expiry::Idle));
+    }
+    assert!(is_used(&r, &key_in(3, 1), at(20)));
+    let expected = Displaced {
+        database: 1,
+        lost: Lost::Expiry(row(1, at(5)).session, Expiry::Idle),
+    };
+    assert_eq!(*told.borrow(), [expected]);
+}
+
+/// Of what an earlier run has left it is not known how long the session had been idle by then, or whether its own limit
+/// was passed.
+#[test]
+fn an_expiry_whose_row_is_not_known_does_not_make_room() {
+    let owned = small(17);
+    let r = registry(&owned);
+    for n in 0..17 {
+        r.mark_expired(&key(n), &row(1, at(5)), &params(60), at(66), false);
+    }
+    let records: Vec<_> = r.unsaved().collect();
+    let owned = small(17);
+    let r = registry(&owned);
+    assert!(records.iter().all(|record| r.restore(record)));
+    assert!(!is_used(&r, &key_in(3, 1), at(20)));
+    load(&r, &key(4), &row(1, at(5)));
+    assert!(is_used(&r, &key_in(3, 1), at(20)));
+    assert_eq!(r.look(&key(4), 1), None);
+}
+
 /// How often the exclusive lock was asked for.
 struct Counting<'c>(&'c std::cell::Cell<u32>);
 
@@ -936,6 +1128,7 @@ impl Locks for Counting<'_> {
         self.0.set(self.0.get() + 1);
         work()
     }
+    fn displaced(&self, _: Displaced) {}
 }
 
 #[test]

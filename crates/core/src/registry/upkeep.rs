@@ -87,7 +87,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                     entry
                 }
                 None => {
-                    let Some(entry) = self.table.insert(place, key, Room::All) else {
+                    let Some(entry) = self.insert(place, key, Room::All) else {
                         return Marked::Full;
                     };
                     entry.fill(row, Word::of(row.session.last_activity));
@@ -148,7 +148,10 @@ impl<'m, L: Locks> Registry<'m, L> {
     pub fn flushed(&self, key: &Key, version: i64, activity: Timestamp) -> bool {
         let place = self.table.place(key);
         self.locks.shared(place.partition, || {
-            let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) else {
+            let entry = self.table.find(place, key).filter(|entry| entry.version() == version);
+            let Some(entry) = entry else {
+                // It has made room for another database: a row that was read before the flush is not to be loaded.
+                self.table.bump_generation(place.partition);
                 return false;
             };
             entry.flushed(activity);
@@ -225,7 +228,7 @@ impl<'m, L: Locks> Registry<'m, L> {
             if self.table.find(place, &key).is_some() {
                 return false;
             }
-            let Some(entry) = self.table.insert(place, &key, session.room()) else {
+            let Some(entry) = self.insert(place, &key, session.room()) else {
                 return false;
             };
             entry.restore(session);
