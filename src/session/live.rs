@@ -274,10 +274,11 @@ impl Check<'_> {
         Some(answered)
     }
 
-    /// The row has answered that the session is expired: that is final. False where the row was not the newest.
+    /// The row has answered that the session is expired: that is final. False where the row was not the newest, or the
+    /// session has been used meanwhile.
     fn record(&self, row: &Row, expiry: Expiry, insist: bool) -> bool {
         let recorded = record_expiry(self.shared, &self.key, row, false, self.params, expiry, insist);
-        !matches!(recorded, Recorded::Over)
+        matches!(recorded, Recorded::Yes)
     }
 
     /// No entry can be had: the row answers, and the touch is lost.
