@@ -328,7 +328,12 @@ impl Pass {
         if !is_at_it {
             self.database.purge_begins();
         }
-        let ended = match self.purge()? {
+        let purged = self.purge();
+        if !matches!(purged, Ok(Ended::Done)) && self.database.purge_from.load(Acquire) == 0 {
+            // It has not even got over the first pages: what there was to hurry for is still there.
+            self.database.hurry_purge();
+        }
+        let ended = match purged? {
             Ended::Done => self.forget_old_events()?,
             ended => ended,
         };

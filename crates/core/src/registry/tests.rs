@@ -1040,19 +1040,18 @@ fn a_database_that_is_alone_uses_all_of_the_registry_and_loses_nothing_to_itself
 fn where_all_is_dirty_few_slots_are_looked_at_and_each_has_its_turn() {
     let owned = crowded(9000, &[(1, 100)], false);
     let r = registry(&owned);
+    let mut all_tries = 0;
     for turn in 0..20_u32 {
         let freed = turn * 397;
         let _ = r.flushed(&key(freed), 1, at(10));
-        let tries = (1..).find(|n| is_used(&r, &key_in(1, 1_000_000 + turn * 1000 + n), at(20)));
-        assert!(tries.expect("it is found") <= 9000 / 128 + 1);
+        let tries = (1..)
+            .find(|n| is_used(&r, &key_in(1, 1_000_000 + turn * 1000 + n), at(20)))
+            .expect("it is found");
+        assert!(tries <= 9000 / 128 + 1);
         assert_eq!(r.look(&key(freed), 1), None);
+        all_tries += tries;
     }
-    let _ = r.flushed(&key(8), 1, at(10));
-    let _ = r.flushed(&key(4008), 1, at(10));
-    let found = (0..142)
-        .filter(|n| is_used(&r, &key_in(1, 2_000_000 + n), at(20)))
-        .count();
-    assert_eq!(found, 2, "one try does not go over all of them");
+    assert!(all_tries > 40, "one try goes over all of them: {all_tries}");
 }
 
 #[test]
