@@ -48,11 +48,30 @@ static FOUND: PerProcess<Kept<Objects>> = PerProcess::new(Kept::new());
 /// The extension's objects in this database.
 ///
 /// # Errors
-/// 55000 where the extension is not installed.
+/// 55000 where the extension is not installed, or is not whole.
 pub fn objects() -> Result<Objects, Error> {
     match known() {
         Some(found) => Ok(found),
-        None => FOUND.with(|kept| kept.make(|| look_up().ok_or(Error::NotInstalled))),
+        None => FOUND.with(|kept| kept.make(|| look_up().ok_or_else(why_not_found))),
+    }
+}
+
+fn why_not_found() -> Error {
+    // SAFETY: within a transaction.
+    let extension = unsafe { pg_sys::get_extension_oid(EXTENSION.as_ptr(), true) };
+    if extension == Oid::INVALID {
+        Error::NotInstalled
+    } else {
+        Error::ObjectsMissing
+    }
+}
+
+/// Whether there is a relation of this OID, by the newest commit.
+pub fn relation_exists(oid: Oid) -> bool {
+    // SAFETY: within a transaction; the name is a copy.
+    unsafe {
+        pg_sys::AcceptInvalidationMessages();
+        !pg_sys::get_rel_name(oid).is_null()
     }
 }
 

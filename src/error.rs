@@ -28,8 +28,10 @@ pub enum Error {
     KeyMissing,
     /// `PREPARE TRANSACTION` after sessions or parameters were changed.
     PrepareAfterChange,
-    /// The extension's objects are not in this database.
+    /// The extension is not in this database.
     NotInstalled,
+    /// The extension is in this database, but not all of its tables and sequences are, under their names.
+    ObjectsMissing,
     /// A trigger function called otherwise.
     NotATrigger { function: &'static str },
     /// A column that somebody has added to one of our tables, which has no value in a new row and needs one.
@@ -117,6 +119,11 @@ impl Error {
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "extension \"inactive_session_timeout\" is not installed in this database".into(),
                 "Run CREATE EXTENSION inactive_session_timeout.".into(),
+            ),
+            Self::ObjectsMissing => (
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "tables or sequences of extension \"inactive_session_timeout\" are missing or renamed".into(),
+                "Give them back their names and the schema session_timeout, or drop and create the extension.".into(),
             ),
             Self::NotATrigger { function } => (
                 ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,

@@ -9,7 +9,8 @@
 //! | has it not | nothing |
 //! | vanished from `pg_database` | forgets its sessions and its place |
 //!
-//! After a failed pass it waits, each time twice as long, five minutes at most.
+//! After a failed pass it waits, each time twice as long, a minute at most. A database whose extension is there, but not whole
+//! (a table renamed, say), fails, and so is looked at again by itself.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
@@ -25,8 +26,8 @@ use crate::{clock, guc};
 /// The shortest nap, in milliseconds.
 const SHORTEST_NAP: i64 = 100;
 
-/// The longest wait after failures, in microseconds.
-const LONGEST_BACKOFF: i64 = 300_000_000;
+/// The longest wait after failures, in microseconds: a database is served again within a minute of its being whole.
+const LONGEST_BACKOFF: i64 = 60_000_000;
 
 /// How long a worker may take to connect to its database. Whoever copies or moves one keeps everybody from connecting to it,
 /// and a worker that waited for the end of that would keep its place from those of other databases.

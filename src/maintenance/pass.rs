@@ -146,16 +146,16 @@ impl Pass {
     /// Looks whether the extension is there, and reads its parameters, waiting for nobody.
     fn begin(shared: &'static Shared, database: &'static Database, deadline: Instant) -> Result<Begun, Error> {
         in_transaction(None, || {
-            let objects = match catalog::objects() {
+            let objects = catalog::objects();
+            if database.presence() == Presence::Unknown || matches!(objects, Err(Error::NotInstalled)) {
+                // Dropped, or created anew, perhaps: nothing of an older one is left.
+                forget_dropped_tables(shared, database.oid().into());
+            }
+            let objects = match objects {
                 Ok(objects) => objects,
                 Err(Error::NotInstalled) => return Ok(Begun::Ended(Ended::NotInstalled)),
                 Err(error) => return Err(error),
             };
-            if database.presence() == Presence::Unknown {
-                // Created anew, perhaps: nothing of an older one is left.
-                let (database, table) = (database.oid().into(), objects.session.into());
-                shared.registry.forget_all_but(database, table);
-            }
             let (Some(sessions), Some(params)) = (
                 Table::try_open_to_read(objects.session),
                 settings::try_current(&objects)?,
@@ -495,6 +495,17 @@ impl Pass {
         for (digest, version) in gone {
             self.shared.registry.ended(&self.key(digest), *version);
         }
+    }
+}
+
+/// Forgets a database's sessions of tables that are no more. One that was made meanwhile is there, and its sessions stay.
+fn forget_dropped_tables(shared: &'static Shared, database: u32) {
+    let mut seen = Vec::new();
+    while let Some(table) = shared.registry.table_other_than(database, &seen) {
+        if !catalog::relation_exists(Oid::from(table)) {
+            shared.registry.forget(database, Some(table));
+        }
+        seen.push(table);
     }
 }
 

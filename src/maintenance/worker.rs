@@ -76,10 +76,7 @@ fn run(shared: &'static Shared, database: &'static Database) {
         }
     };
     match result {
-        Ok(pass::Ended::NotInstalled) => {
-            shared.registry.forget(database.oid().into(), None);
-            found(Presence::Absent);
-        }
+        Ok(pass::Ended::NotInstalled) => found(Presence::Absent),
         Ok(pass::Ended::Later) => {
             // What is another's now: a little later, so as not to come for nothing all the time.
             found(Presence::Installed);

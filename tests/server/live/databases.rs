@@ -385,6 +385,55 @@ fn a_failing_database_is_tried_less_and_less_often_and_the_others_are_served() {
     assert_no_process_broke(&server);
 }
 
+/// A schema that is swapped, a table renamed by mistake: nobody tells the launcher when it is whole again.
+#[test]
+fn a_database_whose_extension_was_not_whole_for_a_while_is_served_again() {
+    let server = preloaded().start();
+    let observing = database_of(&server, "observing", &QUIET);
+    let mut observer = observing.connect();
+    let breaks = [
+        (
+            "ALTER TABLE session_timeout.session RENAME TO session_x",
+            "ALTER TABLE session_timeout.session_x RENAME TO session",
+        ),
+        (
+            "ALTER SCHEMA session_timeout RENAME TO elsewhere",
+            "ALTER SCHEMA elsewhere RENAME TO session_timeout",
+        ),
+        (
+            "ALTER SEQUENCE session_timeout.session_event_id_seq RENAME TO seq_x",
+            "ALTER SEQUENCE session_timeout.seq_x RENAME TO session_event_id_seq",
+        ),
+        (
+            "ALTER EXTENSION inactive_session_timeout DROP TABLE session_timeout.session_event",
+            "ALTER EXTENSION inactive_session_timeout ADD TABLE session_timeout.session_event",
+        ),
+    ];
+    let databases = breaks.map(|_| database_of(&server, "broken", &QUICK));
+    for (database, (break_it, _)) in databases.iter().zip(breaks) {
+        let mut client = database.connect();
+        client.open("used");
+        client.run(break_it);
+    }
+    for database in &databases {
+        eventually("a pass has failed", SOON, || {
+            let sql = "SELECT count(*) FROM session_timeout.stat_worker \
+                       WHERE datname = $1 AND failures > 1 AND last_error = '55000'";
+            observer.value::<i64>(sql, &[&database.name()]) == 1
+        });
+    }
+    for (database, (_, mend_it)) in databases.iter().zip(breaks) {
+        let mut client = database.connect();
+        client.run(mend_it);
+        open_expired(&mut client, "forgotten");
+        wait_until_gone(&mut client, "forgotten");
+        eventually("its failures are over", SOON, || {
+            worker_figure(&mut client, "failures") == 0
+        });
+        assert!(client.check("used"));
+    }
+}
+
 #[test]
 fn where_no_worker_process_is_free_maintenance_waits_and_says_so_once() {
     // One for the launcher, one for that of logical replication, and one that a query takes.

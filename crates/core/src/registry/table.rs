@@ -492,8 +492,12 @@ impl Entry<'_> {
         self.slot.database.load(Relaxed)
     }
 
+    pub fn table(&self) -> u32 {
+        self.slot.table.load(Relaxed)
+    }
+
     pub fn belongs_to(&self, database: u32, table: Option<u32>) -> bool {
-        self.database() == database && table.is_none_or(|table| self.slot.table.load(Relaxed) == table)
+        self.database() == database && table.is_none_or(|table| self.table() == table)
     }
 
     pub fn is_wanted(&self, wanted: Wanted) -> bool {

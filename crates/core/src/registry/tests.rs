@@ -349,14 +349,16 @@ fn a_new_version_goes_on_with_the_activity_and_the_mark_of_the_old() {
 }
 
 #[test]
-fn sessions_of_a_dropped_table_are_forgotten_beside_those_of_the_new() {
+fn sessions_of_a_dropped_table_are_found_and_forgotten_beside_those_of_the_new() {
     let owned = small(4);
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(0)));
     load(&r, &Key { table: 5, ..key(1) }, &row(1, at(0)));
     load(&r, &Key { database: 7, ..key(1) }, &row(1, at(0)));
-    r.forget_all_but(1, 5);
+    assert_eq!(r.table_other_than(1, &[5]), Some(key(1).table));
+    r.forget(1, Some(key(1).table));
     assert_eq!((r.fill().0, r.look(&key(1), 1)), (2, None));
+    assert_eq!(r.table_other_than(1, &[5]), None);
 }
 
 /// A transaction that opened a session and made a request with it.

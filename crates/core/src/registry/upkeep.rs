@@ -196,15 +196,18 @@ impl<'m, L: Locks> Registry<'m, L> {
         }
     }
 
-    /// Forgets a database's sessions of tables that are no more. Exclusive locks, one after the other.
-    pub fn forget_all_but(&self, database: u32, table: u32) {
-        for partition in 0..self.table.partitions() {
-            self.locks.exclusive(partition, || {
-                self.table.remove_where(partition, |entry| {
-                    entry.belongs_to(database, None) && !entry.belongs_to(database, Some(table)) && !entry.is_in_flux()
-                });
-            });
-        }
+    /// A table of this database that has entries and is none of these. Shared locks, one after the other.
+    pub fn table_other_than(&self, database: u32, known: &[u32]) -> Option<u32> {
+        (0..self.table.partitions()).find_map(|partition| {
+            self.locks.shared(partition, || {
+                let of_database = self
+                    .table
+                    .entries(partition)
+                    .filter(|entry| entry.database() == database);
+                let mut tables = of_database.map(|entry| entry.table());
+                tables.find(|table| !known.contains(table))
+            })
+        })
     }
 
     /// What no row has: marked sessions first, since there may be less room where they are restored, and a mark lost lets a
