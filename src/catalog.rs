@@ -103,7 +103,7 @@ pub fn register_callbacks() {
 static mut PREVIOUS_ACCESS: pg_sys::object_access_hook_type = None;
 
 /// The table of sessions is dropped: at the commit, nothing that memory holds of them counts any more, and the launcher
-/// is told.
+/// is told. A database is dropped: before the commit, nothing of it is left in memory.
 #[pg_guard]
 unsafe extern "C-unwind" fn on_access(
     access: pg_sys::ObjectAccessType::Type,
@@ -118,11 +118,12 @@ unsafe extern "C-unwind" fn on_access(
             pg_sys::ffi::pg_guard_ffi_boundary(|| previous(access, class, object, part, argument));
         }
     }
-    if access == pg_sys::ObjectAccessType::OAT_DROP
-        && class == pg_sys::RelationRelationId
-        && part == 0
-        && session_table() == Some(object)
-    {
+    if access != pg_sys::ObjectAccessType::OAT_DROP {
+        return;
+    }
+    if class == pg_sys::DatabaseRelationId {
+        transaction::database_dropped(object);
+    } else if class == pg_sys::RelationRelationId && part == 0 && session_table() == Some(object) {
         transaction::all_sessions_changed();
         transaction::installation_changed();
     }

@@ -58,6 +58,8 @@ struct Changes {
     installation: bool,
     /// Some of it was rolled back to a savepoint.
     rolled_back: bool,
+    /// The database that it drops.
+    dropped_database: Option<Oid>,
 }
 
 struct Listed {
@@ -97,6 +99,7 @@ static CHANGES: PerProcess<RefCell<Changes>> = PerProcess::new(RefCell::new(Chan
     parameters: false,
     installation: false,
     rolled_back: false,
+    dropped_database: None,
 }));
 
 /// The registry's name for a session of this database.
@@ -170,6 +173,11 @@ pub fn installation_changed() {
         changes.parameters = true;
         changes.installation = true;
     });
+}
+
+/// The current transaction drops a database. It is the only thing that it does, as PostgreSQL sees to.
+pub fn database_dropped(database: Oid) {
+    CHANGES.with_borrow_mut(|changes| changes.dropped_database = Some(database));
 }
 
 /// What the current transaction has to do with a session, or with the parameters that it is judged by.
@@ -285,6 +293,11 @@ unsafe extern "C-unwind" fn on_subtransaction(
 
 /// Within the transaction: may raise, which aborts it.
 fn before_commit(shared: &'static Shared) -> Result<(), Error> {
+    // Its files are gone by now, whatever becomes of the transaction, and until its end nobody connects. After it somebody may
+    // make another database under that OID.
+    if let Some(dropped) = CHANGES.with_borrow(|changes| changes.dropped_database) {
+        database::forget_dropped(shared, dropped);
+    }
     if CHANGES.with_borrow(Changes::is_empty) {
         return Ok(());
     }
@@ -372,6 +385,7 @@ fn end(committed: bool) {
         changes.parameters = false;
         changes.installation = false;
         changes.rolled_back = false;
+        changes.dropped_database = None;
     });
 }
 

@@ -7,7 +7,7 @@
 //! | unknown (new, or told by CREATE or DROP EXTENSION) | starts a worker, which looks |
 //! | has the extension | starts a worker when something is due |
 //! | has it not | nothing |
-//! | vanished from `pg_database` | forgets its sessions and its place |
+//! | vanished from `pg_database` | forgets its sessions and its place, which DROP DATABASE has done where it was not replayed |
 //!
 //! After a failed pass it waits, each time twice as long, a minute at most. A database whose extension is there, but not whole
 //! (a table renamed, say), fails, and so is looked at again by itself.
@@ -19,7 +19,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::{LATER, PAUSE, background_worker, signal};
-use crate::shared::database::{self, Database, Presence, is_ahead};
+use crate::shared::database::{self, Database, Presence, Registered, is_ahead};
 use crate::shared::{self, Shared};
 use crate::{clock, guc};
 
@@ -124,12 +124,12 @@ unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
 /// Forgets sessions of databases that vanished before anybody here knew them: from the time as a standby, or from before the
 /// last shutdown.
 fn forget_vanished(shared: &'static Shared) {
-    let mut known: Vec<u32> = connectable_databases().iter().map(|(oid, _)| (*oid).into()).collect();
+    let mut known: Vec<u32> = in_transaction(connectable_databases)
+        .iter()
+        .map(|(oid, _)| (*oid).into())
+        .collect();
     while let Some(other) = shared.registry.database_other_than(&known) {
-        // It may be newer than that look.
-        if !connectable_databases().iter().any(|(oid, _)| u32::from(*oid) == other) {
-            shared.registry.forget(other, None);
-        }
+        forget_if_gone(shared, Oid::from(other));
         known.push(other);
     }
 }
@@ -137,12 +137,13 @@ fn forget_vanished(shared: &'static Shared) {
 /// Takes in new databases and forgets vanished ones.
 fn look_at_databases(shared: &'static Shared) {
     // Those that were known before the look: a database that is new since is not in what was seen.
-    let before: Vec<&Database> = shared.databases.iter().filter(|known| known.is_used()).collect();
-    let present = connectable_databases();
+    let before: Vec<Registered> = database::registered(shared).collect();
+    let present = in_transaction(connectable_databases);
     for known in before {
         if !present.contains(&(known.oid(), true)) && !present.contains(&(known.oid(), false)) {
-            shared.registry.forget(known.oid().into(), None);
-            database::leave(shared, known);
+            forget_if_gone(shared, known.oid());
+        } else {
+            known.with(shared, Database::is_watched);
         }
     }
     for (oid, connectable) in present {
@@ -159,14 +160,50 @@ fn look_at_databases(shared: &'static Shared) {
     }
 }
 
-/// Every database, and whether one can connect to it.
-fn connectable_databases() -> Vec<(Oid, bool)> {
-    let mut found = Vec::new();
-    // SAFETY: a transaction of its own, and a scan of a shared catalog as autovacuum's launcher makes it.
+/// Forgets a database that was not there, unless one has been made under its OID since. DROP DATABASE itself has done so,
+/// but not where it was replayed on a standby.
+fn forget_if_gone(shared: &'static Shared, oid: Oid) {
+    in_transaction(|| {
+        // Who connects to it, holds this lock meanwhile.
+        if lock_database(oid) && !connectable_databases().iter().any(|(other, _)| *other == oid) {
+            database::forget_dropped(shared, oid);
+        }
+    });
+}
+
+/// Keeps everybody from connecting to a database until the end of the transaction, if nobody is just doing so.
+fn lock_database(oid: Oid) -> bool {
+    let tag = pg_sys::LOCKTAG {
+        // As LockSharedObject does.
+        locktag_field1: 0,
+        locktag_field2: pg_sys::DatabaseRelationId.into(),
+        locktag_field3: oid.into(),
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    };
+    let mode = pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE;
+    // SAFETY: within a transaction, which releases it at its end; does not wait.
+    unsafe { pg_sys::LockAcquire(&tag, mode, false, true) != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL }
+}
+
+fn in_transaction<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: not in a transaction.
     unsafe {
         pg_sys::SetCurrentStatementStartTimestamp();
         pg_sys::StartTransactionCommand();
-        pg_sys::GetTransactionSnapshot();
+        let result = work();
+        pg_sys::CommitTransactionCommand();
+        result
+    }
+}
+
+/// Every database, by the newest commit, and whether one can connect to it. Within a transaction.
+fn connectable_databases() -> Vec<(Oid, bool)> {
+    let mut found = Vec::new();
+    // SAFETY: within a transaction: a scan of a shared catalog as autovacuum's launcher makes it.
+    unsafe {
+        pg_sys::AcceptInvalidationMessages();
         let mode = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
         let catalog = pg_sys::table_open(pg_sys::DatabaseRelationId, mode);
         let scan = pg_sys::table_beginscan_catalog(catalog, 0, std::ptr::null_mut());
@@ -183,7 +220,6 @@ fn connectable_databases() -> Vec<(Oid, bool)> {
         }
         pg_sys::table_endscan(scan);
         pg_sys::table_close(catalog, mode);
-        pg_sys::CommitTransactionCommand();
     }
     found
 }

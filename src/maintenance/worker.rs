@@ -30,7 +30,7 @@ pub extern "C-unwind" fn ist_worker_main(argument: pg_sys::Datum) {
         set_environment();
         pg_sys::BackgroundWorkerInitializeConnectionByOid(oid, Oid::INVALID, 0);
     }
-    let Some(database) = database::enter(shared, oid) else {
+    let Some(database) = database::mine(shared) else {
         return;
     };
     // SAFETY: registered before the state that it cleans.

@@ -331,12 +331,14 @@ impl Check<'_> {
 
     /// On a standby: the replicated row, with the activity that this standby itself has seen. Nothing is marked.
     fn standby(&self) -> Answered {
+        // Forgets what was seen in another database of this OID.
+        let has_place = database::mine(self.shared).is_some();
         let Some(row) = self.read() else {
             return Answered::NoSession(Status::Unknown);
         };
         let (answered, found) = self.judge_row(&row);
         if let Found::Touch = found
-            && !self.shared.registry.remember(&self.key, &row, self.now())
+            && !(has_place && self.shared.registry.remember(&self.key, &row, self.now()))
         {
             self.counters().lost_touches.add_one();
         }

@@ -1,8 +1,21 @@
 //! What is shared about one database: its parameters' generation, what there is to do, and what was done.
 //!
 //! The list is changed under its lock; the rest are atomics of their own. Backends remember where theirs is.
+//!
+//! A database that is dropped gives up its place, and the registry its sessions, before the commit of DROP DATABASE: a
+//! database that is made anew under the same OID finds nothing of the old ([`forget_dropped`]). Where that was not noticed,
+//! as it was dropped before a promotion, the launcher finds it out. Each time a place is given to a database or freed it
+//! gets another registration number, so that who was looking at the old database changes nothing of the new
+//! ([`Registered`]).
+//!
+//! A standby replays a drop unnoticed. There a place remembers the files of its database, too, and what was known of a
+//! database of other files is forgotten.
 
 use std::cell::Cell;
+use std::ffi::{CStr, OsStr};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{
     AtomicI64, AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
@@ -12,8 +25,8 @@ use pgrx::pg_sys::{self, Oid};
 use session_timeout_core::registry::{Unrecorded, UnrecordedLimits};
 
 use super::Shared;
-use crate::guc;
 use crate::process::PerProcess;
+use crate::{guc, unguarded};
 
 /// The most databases that one server serves from memory, with the extension or without; further ones are served from their
 /// rows.
@@ -80,6 +93,10 @@ pub fn is_ahead(time: i64, now: i64) -> bool {
 pub struct Database {
     /// Its OID; 0: this place is free.
     oid: AtomicU32,
+    /// Counts how often this place was given to a database or freed.
+    registration: AtomicU32,
+    /// On a standby, which files it has; 0: not known.
+    files: AtomicU64,
     presence: AtomicU32,
     /// Counts commits that created or dropped the extension.
     installations: AtomicU32,
@@ -266,6 +283,7 @@ impl Database {
             &self.purge_from,
             &self.failures,
             &self.purge_hurries,
+            &self.worker,
             &self.last_error,
         ] {
             word.store(0, Relaxed);
@@ -279,8 +297,62 @@ impl Database {
         for count in [&self.flushed, &self.expired, &self.purged] {
             count.store(0, Relaxed);
         }
+        self.files.store(0, Relaxed);
+        self.registration.fetch_add(1, AcqRel);
         self.oid.store(oid.into(), Release);
     }
+
+    /// The launcher has seen it: from here on it is told of its drop.
+    pub fn is_watched(&self) {
+        self.files.store(0, Release);
+    }
+
+    fn free(&self) {
+        self.oid.store(0, Release);
+        self.registration.fetch_add(1, AcqRel);
+    }
+}
+
+/// A database's place, as long as it is that database's.
+#[derive(Clone, Copy)]
+pub struct Registered {
+    /// The place.
+    pub database: &'static Database,
+    oid: Oid,
+    registration: u32,
+}
+
+impl Registered {
+    /// As it is now; `None` where the place is free.
+    fn of(database: &'static Database) -> Option<Self> {
+        // Read before and after: of one database.
+        let registration = database.registration.load(Acquire);
+        let oid = database.oid();
+        (oid != Oid::INVALID && database.registration.load(Acquire) == registration).then_some(Self {
+            database,
+            oid,
+            registration,
+        })
+    }
+
+    /// Whose place it is.
+    pub fn oid(&self) -> Oid {
+        self.oid
+    }
+
+    fn is_current(&self) -> bool {
+        self.database.oid() == self.oid && self.database.registration.load(Acquire) == self.registration
+    }
+
+    /// Runs `work`, which is short and raises nothing, where the place is still that database's, and stays so meanwhile.
+    pub fn with<R>(&self, shared: &Shared, work: impl FnOnce(&Database) -> R) -> Option<R> {
+        shared.with_databases(|_| self.is_current().then(|| work(self.database)))
+    }
+}
+
+/// The databases that have places.
+pub fn registered(shared: &Shared) -> impl Iterator<Item = Registered> + use<> {
+    shared.databases.iter().filter_map(Registered::of)
 }
 
 static MINE: PerProcess<Cell<Option<&'static Database>>> = PerProcess::new(Cell::new(None));
@@ -295,6 +367,13 @@ pub fn mine(shared: &'static Shared) -> Option<&'static Database> {
         return Some(mine);
     }
     let found = enter(shared, me);
+    if let Some(database) = found
+        && (database.files.load(Acquire) != 0 || unguarded::recovery_in_progress())
+    {
+        Registered::of(database)
+            .filter(|place| place.oid() == me)
+            .inspect(|place| compare_files(shared, *place));
+    }
     MINE.set(found);
     found
 }
@@ -324,7 +403,42 @@ pub fn enter(shared: &'static Shared, oid: Oid) -> Option<&'static Database> {
     })
 }
 
-/// Frees the place of a database that is no more.
-pub fn leave(shared: &'static Shared, database: &Database) {
-    shared.with_databases(|_| database.oid.store(0, Release));
+/// Forgets a database that is no more, and what it had in the registry. Nobody is connected to it, or can be. Raises
+/// nothing.
+pub fn forget_dropped(shared: &Shared, oid: Oid) {
+    shared.registry.forget(oid.into(), None);
+    shared.with_databases(|databases| {
+        if let Some(database) = databases.iter().find(|database| database.oid() == oid) {
+            database.free();
+        }
+    });
+}
+
+/// On a standby, and until the launcher has looked after a promotion: forgets what is known of a database of this OID and
+/// other files.
+fn compare_files(shared: &Shared, place: Registered) {
+    let mine = files_of_my_database();
+    let known = place.database.files.load(Acquire);
+    if known == mine {
+        return;
+    }
+    // What there is without a place is from the snapshot file.
+    if known != 0 {
+        shared.registry.forget(place.oid().into(), None);
+    }
+    place.with(shared, |database| database.files.store(mine, Release));
+}
+
+/// A number for the files of this process's database: for the one that is written when a database is made or moved, and
+/// never again. 0 where it cannot be looked at.
+fn files_of_my_database() -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // SAFETY: set when the process connected to its database.
+    let directory = unsafe { CStr::from_ptr(pg_sys::DatabasePath) };
+    let file = Path::new(OsStr::from_bytes(directory.to_bytes())).join("PG_VERSION");
+    std::fs::metadata(file).map_or(0, |file| {
+        let mut hasher = DefaultHasher::new();
+        (file.ino(), file.mtime(), file.mtime_nsec()).hash(&mut hasher);
+        hasher.finish().max(1)
+    })
 }

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use session_timeout_tests::chrono::{DateTime, Utc};
+use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
 use session_timeout_tests::postgres::{Client, NoTls};
 use session_timeout_tests::{Server, Shutdown, eventually, param, settles, stays};
 
 use super::cluster::{
     Book, Load, assert_kept, assert_no_process_broke, catch_worker, check_many, connect, open_many, size,
 };
-use super::support::{QUICK, QUIET, database_of, open_expired, preloaded, wait_until_gone, worker_figure};
+use super::support::{QUICK, QUIET, database_of, install, open_expired, preloaded, wait_until_gone, worker_figure};
 use crate::in_flight::SOON;
 use crate::support::SessionCalls;
 
@@ -125,6 +125,70 @@ fn nothing_of_a_database_that_was_dropped_just_before_a_shutdown_comes_back() {
     server.restart(Shutdown::Fast);
     let mut observer = observing.connect();
     eventually("its sessions are forgotten", SOON, || entries(&mut observer) == 0);
+}
+
+/// A copy of a template has the tables of the template's OIDs, so that only the database's own tells one copy from the next.
+#[test]
+fn a_database_made_anew_under_the_same_oid_knows_nothing_of_the_old() {
+    for naptime in ["1", "3600"] {
+        let server = preloaded().setting("session_timeout.naptime", naptime).start();
+        server.execute("CREATE DATABASE template_of_app");
+        let mut client = connect(&server, "template_of_app");
+        client.run("CREATE EXTENSION inactive_session_timeout");
+        client.open("everywhere");
+        client.has_been_idle("everywhere", "1 hour");
+        drop(client);
+        let make = || server.execute("CREATE DATABASE app TEMPLATE template_of_app OID = 70000");
+        make();
+        let mut client = connect(&server, "app");
+        client.open("only here");
+        assert!(client.check("only here") && client.check("everywhere"));
+        // A change that is counted as often as the new database's first.
+        client.set_param(param::DELAY, Some("1 day"));
+        assert!(client.check("only here"));
+        drop(client);
+        server.execute("DROP DATABASE app");
+        make();
+        let mut client = connect(&server, "app");
+        assert!(!client.check("only here"), "a session of the old database validates");
+        let used = client.peek("everywhere").last_activity.expect("activity");
+        assert!(
+            Utc::now() - used > TimeDelta::minutes(59),
+            "used in the old database: {used}"
+        );
+        client.set_param(param::DELAY, Some("30 min"));
+        assert!(!client.check("everywhere"));
+    }
+}
+
+#[test]
+fn a_database_made_anew_under_the_oid_of_one_without_the_extension_is_served() {
+    let server = preloaded().setting("session_timeout.naptime", "5").start();
+    let mut observer = server.connect();
+    server.execute("CREATE DATABASE template_of_app");
+    let mut client = connect(&server, "template_of_app");
+    client.run(&install(&QUICK));
+    open_many(&mut client, "idle", 10);
+    client.run("UPDATE session_timeout.session SET last_activity = '2020-01-01'");
+    eventually("the template is purged", SOON, || {
+        client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == 10
+    });
+    open_many(&mut client, "active", 10);
+    drop(client);
+    server.execute("CREATE DATABASE app OID = 70000");
+    eventually("a worker has come by", SOON, || {
+        transactions(&mut observer, "^app")
+            .iter()
+            .any(|(_, number)| *number > 0)
+    });
+    // Between two looks of the launcher, mostly.
+    observer.run("DROP DATABASE app");
+    observer.run("CREATE DATABASE app TEMPLATE template_of_app OID = 70000");
+    let served = "SELECT next_purge IS NOT NULL FROM session_timeout.stat_worker WHERE datname = 'app' AND last_pass IS NOT NULL";
+    let mut client = connect(&server, "template_of_app");
+    eventually("a worker looks at it", SOON, || {
+        client.query_opt(served, &[]).expect("stat_worker").is_some()
+    });
 }
 
 /// Whoever moves a database keeps everybody from connecting to it, the worker too.
