@@ -42,3 +42,7 @@ COMMENT ON FUNCTION session_timeout.purge_sessions() IS
     'many sessions. Rows that others have locked are left for next time. Where no worker comes, it also sets clocks of '
     'sessions to now that lie in the future. 25006: a read-only transaction. Reads the whole table. Part of the caller''s '
     'transaction.';
+
+COMMENT ON COLUMN session_timeout.stat_worker.pid IS 'The worker that is at it now, or on its way';
+COMMENT ON COLUMN session_timeout.stat_worker.last_error IS
+    'SQLSTATE of the last failure; 55P03, too, where a worker waited for a lock in vain, which is none';

@@ -384,7 +384,7 @@ COMMENT ON VIEW session_timeout.stat_worker IS
     'preloaded.';
 COMMENT ON COLUMN session_timeout.stat_worker.datid IS 'OID of the database';
 COMMENT ON COLUMN session_timeout.stat_worker.datname IS 'Name of the database';
-COMMENT ON COLUMN session_timeout.stat_worker.pid IS 'The worker that is at it now';
+COMMENT ON COLUMN session_timeout.stat_worker.pid IS 'The worker that is at it now, or on its way';
 COMMENT ON COLUMN session_timeout.stat_worker.last_pass IS 'When the last pass ended';
 COMMENT ON COLUMN session_timeout.stat_worker.next_flush IS 'From when on unwritten activity is written down';
 COMMENT ON COLUMN session_timeout.stat_worker.next_purge IS 'When expired rows are looked for next';
@@ -392,7 +392,8 @@ COMMENT ON COLUMN session_timeout.stat_worker.flushed IS 'Activity written to ro
 COMMENT ON COLUMN session_timeout.stat_worker.expired IS 'Sessions ended that a check had found expired, likewise';
 COMMENT ON COLUMN session_timeout.stat_worker.purged IS 'Sessions ended that the purge found expired, likewise';
 COMMENT ON COLUMN session_timeout.stat_worker.failures IS 'Passes that failed since the last that did not';
-COMMENT ON COLUMN session_timeout.stat_worker.last_error IS 'SQLSTATE of the last failure';
+COMMENT ON COLUMN session_timeout.stat_worker.last_error IS
+    'SQLSTATE of the last failure; 55P03, too, where a worker waited for a lock in vain, which is none';
 COMMENT ON COLUMN session_timeout.stat_worker.workers_refused IS
     'How often in a row no worker could start, in any database, as max_worker_processes was exhausted';
 

@@ -12,7 +12,7 @@ use pgrx::prelude::*;
 use crate::error::Error;
 use crate::kept::Kept;
 use crate::process::PerProcess;
-use crate::transaction;
+use crate::{maintenance, shared, transaction};
 
 /// The name of the extension in `pg_extension`.
 const EXTENSION: &CStr = c"inactive_session_timeout";
@@ -123,6 +123,9 @@ unsafe extern "C-unwind" fn on_access(
     }
     if class == pg_sys::DatabaseRelationId {
         transaction::database_dropped(object);
+        if let Some(shared) = shared::get() {
+            maintenance::leave_database(shared, object);
+        }
     } else if class == pg_sys::RelationRelationId && part == 0 && session_table() == Some(object) {
         transaction::all_sessions_changed();
         transaction::installation_changed();

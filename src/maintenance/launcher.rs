@@ -9,16 +9,23 @@
 //! | has it not | nothing |
 //! | vanished from `pg_database` | forgets its sessions and its place, which DROP DATABASE has done where it was not replayed |
 //!
-//! After a failed pass it waits, each time twice as long, a minute at most. A database whose extension is there, but not whole
+//! After a failed pass it waits, each time twice as long, a minute at most. A worker that takes too long is told to end, which
+//! is a failed pass, too. A launcher that is started again takes over the workers that run. A database whose extension is there, but not whole
 //! (a table renamed, say), fails, and so is looked at again by itself.
 
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
+use pgrx::PgTryBuilder;
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::{LATER, PAUSE, background_worker, signal};
+use super::{
+    LONGEST_BACKOFF, LONGEST_RUN, PAUSE, background_worker, backoff, bound_lock_waits, end_worker, is_alive, signal,
+};
 use crate::shared::database::{self, Database, Presence, Registered, is_ahead};
 use crate::shared::{self, Shared};
 use crate::{clock, guc};
@@ -26,23 +33,25 @@ use crate::{clock, guc};
 /// The shortest nap, in milliseconds.
 const SHORTEST_NAP: i64 = 100;
 
-/// The longest wait after failures, in microseconds: a database is served again within a minute of its being whole.
-const LONGEST_BACKOFF: i64 = 60_000_000;
-
-/// How long a worker may take to connect to its database. Whoever copies or moves one keeps everybody from connecting to it,
-/// and a worker that waited for the end of that would keep its place from those of other databases.
-const LONGEST_CONNECT: Duration = Duration::from_secs(10);
-
-/// A worker that was started, until it is known to have ended.
-struct Started {
-    database: Oid,
-    /// How many workers had ended there before.
-    ended_before: u32,
-    handle: *mut pg_sys::BackgroundWorkerHandle,
-    /// When, by a clock that nobody sets.
+/// A worker that runs, as far as is known.
+struct Running {
+    place: Registered,
+    process: Process,
+    /// Since when, by a clock that nobody sets.
     at: Instant,
-    /// It was told to give up waiting for its database.
-    is_given_up: bool,
+    /// It took too long, and was told so.
+    is_told_to_end: bool,
+}
+
+enum Process {
+    /// This launcher has started it.
+    Own {
+        handle: *mut pg_sys::BackgroundWorkerHandle,
+        /// How many workers had ended there before.
+        ended_before: u32,
+    },
+    /// A launcher before this one has.
+    Inherited { pid: u32 },
 }
 
 /// The launcher's main function, by the name that its registration says.
@@ -59,12 +68,13 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
     shared::snapshot::consume();
     // SAFETY: likewise.
     unsafe {
+        bound_lock_waits();
         pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0);
         pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0_usize));
         shared.control.set_launcher(pg_sys::MyLatch);
     }
-    forget_vanished(shared);
-    let mut started: Vec<Started> = Vec::new();
+    let mut running = take_over(shared);
+    let mut has_forgotten = false;
     let mut next_look = i64::MIN;
     // By a clock that nobody sets.
     let begun = Instant::now();
@@ -85,22 +95,24 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
         let looked = clock::now().micros();
         let naptime = guc::naptime() * 1_000_000;
         if looked >= next_look || is_ahead(next_look, looked.saturating_add(naptime)) {
+            has_forgotten = has_forgotten || forget_vanished(shared);
             look_at_databases(shared);
             next_look = looked.saturating_add(naptime);
         }
         let now = clock::now().micros();
-        started.retain_mut(is_running);
+        running.retain_mut(|one| still_runs(shared, one));
         // What a worker does may be what the server crashed of: it is not to crash again at once, so that there is time to
         // do something about it.
         let resting = shared::has_crashed() && begun.elapsed() < Duration::from_secs(guc::naptime() as u64);
         let next = if resting {
             next_look
         } else {
-            start_what_is_due(shared, &mut started, now).min(next_look)
+            start_what_is_due(shared, &mut running, now).min(next_look)
         };
         let mut nap = (next.saturating_sub(now) / 1000).clamp(SHORTEST_NAP, guc::naptime() * 1000);
-        if started.iter().any(|one| !one.is_given_up) {
-            nap = nap.min(LONGEST_CONNECT.as_millis() as i64);
+        for one in running.iter().filter(|one| !one.is_told_to_end) {
+            let left = LONGEST_RUN.saturating_sub(one.at.elapsed());
+            nap = nap.min(left.as_millis() as i64 + 1);
         }
         // SAFETY: our own latch.
         unsafe {
@@ -122,23 +134,27 @@ unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
 }
 
 /// Forgets sessions of databases that vanished before anybody here knew them: from the time as a standby, or from before the
-/// last shutdown.
-fn forget_vanished(shared: &'static Shared) {
-    let mut known: Vec<u32> = in_transaction(connectable_databases)
-        .iter()
-        .map(|(oid, _)| (*oid).into())
-        .collect();
+/// last shutdown. False where that is to be tried again.
+fn forget_vanished(shared: &'static Shared) -> bool {
+    let Some(present) = in_transaction(connectable_databases) else {
+        return false;
+    };
+    let mut known: Vec<u32> = present.iter().map(|(oid, _)| (*oid).into()).collect();
+    let mut is_done = true;
     while let Some(other) = shared.registry.database_other_than(&known) {
-        forget_if_gone(shared, Oid::from(other));
+        is_done &= forget_if_gone(shared, Oid::from(other));
         known.push(other);
     }
+    is_done
 }
 
 /// Takes in new databases and forgets vanished ones.
 fn look_at_databases(shared: &'static Shared) {
     // Those that were known before the look: a database that is new since is not in what was seen.
     let before: Vec<Registered> = database::registered(shared).collect();
-    let present = in_transaction(connectable_databases);
+    let Some(present) = in_transaction(connectable_databases) else {
+        return;
+    };
     for known in before {
         if !present.contains(&(known.oid(), true)) && !present.contains(&(known.oid(), false)) {
             forget_if_gone(shared, known.oid());
@@ -161,14 +177,17 @@ fn look_at_databases(shared: &'static Shared) {
 }
 
 /// Forgets a database that was not there, unless one has been made under its OID since. DROP DATABASE itself has done so,
-/// but not where it was replayed on a standby.
-fn forget_if_gone(shared: &'static Shared, oid: Oid) {
+/// but not where it was replayed on a standby. False where that could not be found out.
+fn forget_if_gone(shared: &'static Shared, oid: Oid) -> bool {
     in_transaction(|| {
         // Who connects to it, holds this lock meanwhile.
-        if lock_database(oid) && !connectable_databases().iter().any(|(other, _)| *other == oid) {
+        let is_locked = lock_database(oid);
+        if is_locked && !connectable_databases().iter().any(|(other, _)| *other == oid) {
             database::forget_dropped(shared, oid);
         }
-    });
+        is_locked
+    })
+    .unwrap_or(false)
 }
 
 /// Keeps everybody from connecting to a database until the end of the transaction, if nobody is just doing so.
@@ -187,15 +206,36 @@ fn lock_database(oid: Oid) -> bool {
     unsafe { pg_sys::LockAcquire(&tag, mode, false, true) != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL }
 }
 
-fn in_transaction<R>(work: impl FnOnce() -> R) -> R {
-    // SAFETY: not in a transaction.
-    unsafe {
-        pg_sys::SetCurrentStatementStartTimestamp();
-        pg_sys::StartTransactionCommand();
-        let result = work();
-        pg_sys::CommitTransactionCommand();
-        result
-    }
+/// Runs `work` in a transaction; `None` where that fails, as it does where somebody has locked `pg_database`. Workers go on
+/// meanwhile; it is said in the log once in a row of failures.
+fn in_transaction<R>(work: impl FnOnce() -> R) -> Option<R> {
+    static IS_SAID: AtomicBool = AtomicBool::new(false);
+    PgTryBuilder::new(AssertUnwindSafe(|| {
+        // SAFETY: not in a transaction.
+        unsafe {
+            pg_sys::SetCurrentStatementStartTimestamp();
+            pg_sys::StartTransactionCommand();
+            let result = work();
+            pg_sys::CommitTransactionCommand();
+            IS_SAID.store(false, Relaxed);
+            Some(result)
+        }
+    }))
+    .catch_others(|error| {
+        // SAFETY: an ERROR was caught: its transaction is to be rolled back.
+        unsafe { pg_sys::AbortCurrentTransaction() };
+        let (CaughtError::PostgresError(report)
+        | CaughtError::ErrorReport(report)
+        | CaughtError::RustPanic { ereport: report, .. }) = error;
+        if !IS_SAID.swap(true, Relaxed) {
+            let message = format!("could not look for new and dropped databases: {}", report.message());
+            pg_sys::panic::ErrorReport::new(report.sql_error_code(), message, "")
+                .set_hint("It is tried again. Databases that are known are served meanwhile.")
+                .report(PgLogLevel::LOG);
+        }
+        None
+    })
+    .execute()
 }
 
 /// Every database, by the newest commit, and whether one can connect to it. Within a transaction.
@@ -228,30 +268,27 @@ fn connectable_databases() -> Vec<(Oid, bool)> {
 const INVALID_DATABASE: i32 = -2;
 
 /// Starts workers for the databases where something is due, most urgent first: when something is due next.
-fn start_what_is_due(shared: &'static Shared, started: &mut Vec<Started>, now: i64) -> i64 {
-    let mut due: Vec<(i64, &Database)> = shared
-        .databases
-        .iter()
-        .filter(|database| database.is_used() && !started.iter().any(|one| one.database == database.oid()))
-        .map(|database| (due_at(database, now), database))
+fn start_what_is_due(shared: &'static Shared, running: &mut Vec<Running>, now: i64) -> i64 {
+    let mut due: Vec<(i64, Registered)> = database::registered(shared)
+        .filter(|place| !running.iter().any(|one| one.place.oid() == place.oid()))
+        .map(|place| (due_at(place.database, now), place))
         .collect();
     due.sort_by_key(|(at, _)| *at);
-    for (at, database) in due {
+    for (at, place) in due {
         if at > now {
             return at;
         }
-        if started.len() >= guc::max_workers() {
+        if running.len() >= guc::max_workers() {
             // One that ends wakes us.
             return i64::MAX;
         }
-        let ended_before = database.ended.load(Acquire);
-        match start_worker(database.oid()) {
-            Some(handle) => started.push(Started {
-                database: database.oid(),
-                ended_before,
-                handle,
+        let ended_before = place.database.ended.load(Acquire);
+        match start_worker(place.oid()) {
+            Some(handle) => running.push(Running {
+                place,
+                process: Process::Own { handle, ended_before },
                 at: Instant::now(),
-                is_given_up: false,
+                is_told_to_end: false,
             }),
             None => {
                 if shared.control.workers_refused.fetch_add(1, Relaxed) == 0 {
@@ -280,7 +317,7 @@ fn due_at(database: &Database, now: i64) -> i64 {
     };
     let not_before = match database.not_before.load(Acquire) {
         i64::MAX => i64::MAX,
-        until if is_ahead(until, now.saturating_add(LATER)) => i64::MIN,
+        until if is_ahead(until, now.saturating_add(LONGEST_BACKOFF)) => i64::MIN,
         until => until,
     };
     let wished = match database.presence() {
@@ -299,7 +336,7 @@ fn due_at(database: &Database, now: i64) -> i64 {
     let pause = match failures {
         0 => PAUSE,
         // 1 s, 2 s, 4 s, …
-        n => 1_000_000_i64.saturating_mul(1 << (n - 1).min(20)).min(LONGEST_BACKOFF),
+        n => backoff(1_000_000, n),
     };
     wished.max(last.saturating_add(pause)).max(not_before)
 }
@@ -317,35 +354,82 @@ fn start_worker(oid: Oid) -> Option<*mut pg_sys::BackgroundWorkerHandle> {
     }
 }
 
-/// Whether a worker has not ended yet; frees its handle when it has. One that has not got to its database for too long is
-/// told to end.
-fn is_running(started: &mut Started) -> bool {
-    let place = shared::get().and_then(|shared| shared.databases.iter().find(|one| one.oid() == started.database));
-    let mut pid = 0;
-    // SAFETY: a handle of ours, not freed yet.
-    let status = unsafe { pg_sys::GetBackgroundWorkerPid(started.handle, &mut pid) };
-    if status != pg_sys::BgwHandleStatus::BGWH_STOPPED {
-        let has_connected = place.is_some_and(|database| database.worker.load(Acquire) != 0);
-        if !started.is_given_up && !has_connected && started.at.elapsed() >= LONGEST_CONNECT {
-            started.is_given_up = true;
-            // SAFETY: likewise.
-            unsafe { pg_sys::TerminateBackgroundWorker(started.handle) };
+/// The workers that a launcher before this one has started, and that still run.
+fn take_over(shared: &'static Shared) -> Vec<Running> {
+    let mut running = Vec::new();
+    for place in database::registered(shared) {
+        let pid = place.database.worker.load(Acquire);
+        if pid == 0 {
+            continue;
+        }
+        if is_alive(pid) {
+            running.push(Running {
+                place,
+                process: Process::Inherited { pid },
+                at: Instant::now(),
+                is_told_to_end: false,
+            });
+        } else {
+            // It has ended just now.
+            let _ = place.with(shared, |database| {
+                database.worker.compare_exchange(pid, 0, AcqRel, Acquire).is_ok()
+            });
+        }
+    }
+    running
+}
+
+/// Whether a worker has not ended yet. One that takes too long is told to end.
+fn still_runs(shared: &'static Shared, one: &mut Running) -> bool {
+    let runs = match one.process {
+        Process::Own { handle, .. } => {
+            let mut pid = 0;
+            // SAFETY: a handle of ours, not freed yet.
+            unsafe { pg_sys::GetBackgroundWorkerPid(handle, &mut pid) != pg_sys::BgwHandleStatus::BGWH_STOPPED }
+        }
+        // It says itself when it ends.
+        Process::Inherited { pid } => one.place.has_worker(pid) && is_alive(pid),
+    };
+    if runs {
+        if !one.is_told_to_end && one.at.elapsed() >= LONGEST_RUN {
+            one.is_told_to_end = true;
+            match one.process {
+                // SAFETY: likewise.
+                Process::Own { handle, .. } => unsafe { pg_sys::TerminateBackgroundWorker(handle) },
+                Process::Inherited { pid } => end_worker(pid),
+            }
         }
         return true;
     }
-    // SAFETY: likewise; it is used no more.
-    unsafe { pg_sys::pfree(started.handle.cast()) };
-    let Some(database) = place else { return false };
-    database.worker.store(0, Release);
-    // One that could not even connect has not said that it ended.
-    if database.ended.load(Acquire) == started.ended_before {
+    // One that was not even started has not said that it ended.
+    let mut was_started = true;
+    if let Process::Own { handle, ended_before } = one.process {
+        // SAFETY: likewise; it is used no more.
+        unsafe { pg_sys::pfree(handle.cast()) };
+        was_started = one.place.database.ended.load(Acquire) != ended_before;
+    }
+    if one.is_told_to_end || !was_started {
         let now = clock::now().micros();
-        if started.is_given_up {
-            database.not_before.store(now.saturating_add(LATER), Release);
-        } else {
-            database.failures.fetch_add(1, AcqRel);
+        let code = PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN as i32;
+        let is_news = one.place.with(shared, |database| {
+            database.has_failed(code);
+            database.last_pass.store(now, Release);
+            one.is_told_to_end && database.failure_said.swap(1, AcqRel) == 0
+        });
+        if is_news == Some(true) {
+            say_too_long(one.place.oid());
         }
-        database.last_pass.store(now, Release);
     }
     false
+}
+
+fn say_too_long(oid: Oid) {
+    let message = format!(
+        "session maintenance worker for database with OID {} was ended: it had not finished after {} s",
+        u32::from(oid),
+        LONGEST_RUN.as_secs()
+    );
+    pg_sys::panic::ErrorReport::new(PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN, message, "")
+        .set_hint("It is tried again, after a while; session_timeout.stat_worker shows how often it has failed.")
+        .report(PgLogLevel::LOG);
 }

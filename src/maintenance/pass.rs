@@ -82,7 +82,19 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Runs a pass. Not in a transaction. A step that fails keeps no other from its turn; the first failure is answered.
+impl Failure {
+    /// Somebody else holds a lock for longer than a worker waits. That is not this database's failure to do its work.
+    pub fn is_lock_wait(&self) -> bool {
+        [
+            PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+            PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED,
+        ]
+        .contains(&self.code)
+    }
+}
+
+/// Runs a pass. Not in a transaction. A step that fails keeps no other from its turn; the first failure is answered, and one
+/// by a lock only where there is no other.
 pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool) -> Result<Ended, Failure> {
     let deadline = Instant::now() + PASS;
     let pass = match step(|| Pass::begin(shared, database, deadline))? {
@@ -98,7 +110,17 @@ pub fn run(shared: &'static Shared, database: &'static Database, was_dirty: bool
     let flushed = step(|| pass.flush_if_due(was_dirty));
     let purged = step(|| pass.purge_if_due());
     let sent = step(|| pass.send_what_is_left());
-    Ok(expired?.max(flushed?).max(purged?).max(sent?))
+    let mut ended = Ended::Done;
+    let mut failures = Vec::new();
+    for step in [expired, flushed, purged, sent] {
+        match step {
+            Ok(how) => ended = ended.max(how),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    // A lock says less than whatever else was wrong.
+    failures.sort_by_key(Failure::is_lock_wait);
+    failures.into_iter().next().map_or(Ok(ended), Err)
 }
 
 /// Carries out a step, and rolls back the transaction in which it fails.

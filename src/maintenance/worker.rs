@@ -3,17 +3,19 @@
 //! It sets its own environment, as autovacuum's workers do, so that nothing set for a database or a role bears on it; it
 //! does its work as the owner of the session table, security-restricted, with `pg_catalog` as its search path.
 
+use std::cell::Cell;
 use std::ffi::CStr;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI32};
 
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::pass::{self, Failure};
-use super::{LATER, signal};
+use super::{LATER, bound_lock_waits, is_alive, set, signal};
 use crate::clock;
-use crate::shared::database::{self, Database, Presence};
+use crate::process::PerProcess;
+use crate::shared::database::{self, Database, Presence, Registered};
 use crate::shared::{self, Shared};
 
 /// The worker's main function, by the name that its registration says. The argument is the database's OID.
@@ -22,43 +24,113 @@ use crate::shared::{self, Shared};
 pub extern "C-unwind" fn ist_worker_main(argument: pg_sys::Datum) {
     let oid = Oid::from(argument.value() as u32);
     let Some(shared) = shared::get() else { return };
-    // SAFETY: the main function of a background worker, in its order. SIGTERM ends it at once, wherever it is.
+    // None where the database has been dropped since this worker was asked for.
+    let Some(place) = database::find(shared, oid) else {
+        return;
+    };
+    // SAFETY: the main function of a background worker, in its order. SIGTERM ends it at once, wherever it is. The exit
+    // callback is registered before the state that it cleans.
     unsafe {
         signal::pqsignal(signal::SIGTERM, Some(signal::die));
+        PREVIOUS_LOG = pg_sys::emit_log_hook;
+        pg_sys::emit_log_hook = Some(on_log);
+        pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0_usize));
+    }
+    if !enter(shared, place) {
+        return;
+    }
+    // SAFETY: likewise.
+    unsafe {
         pg_sys::BackgroundWorkerUnblockSignals();
         // Before it connects: that is a transaction, too.
         set_environment();
         pg_sys::BackgroundWorkerInitializeConnectionByOid(oid, Oid::INVALID, 0);
     }
-    let Some(database) = database::mine(shared) else {
-        return;
-    };
-    // SAFETY: registered before the state that it cleans.
-    unsafe {
-        pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0_usize));
-        database.worker.store(pg_sys::MyProcPid as u32, Release);
+    CONNECTED.store(true, Relaxed);
+    if let Some(database) = database::mine(shared) {
+        run(shared, database);
     }
-    run(shared, database);
 }
+
+/// Says whose worker it is, so that a launcher that was started meanwhile knows of it. Not where there is one already.
+fn enter(shared: &'static Shared, place: Registered) -> bool {
+    // SAFETY: a plain read.
+    let me = unsafe { pg_sys::MyProcPid } as u32;
+    let other = place.database.worker.load(Acquire);
+    if other != 0 && is_alive(other) {
+        return false;
+    }
+    let has_entered = |database: &Database| database.worker.compare_exchange(other, me, AcqRel, Acquire).is_ok();
+    let is_in = place.with(shared, has_entered) == Some(true);
+    if is_in {
+        PLACE.set(Some(place));
+    }
+    is_in
+}
+
+/// Where it has said that it is there.
+static PLACE: PerProcess<Cell<Option<Registered>>> = PerProcess::new(Cell::new(None));
+
+/// It is connected to its database.
+static CONNECTED: AtomicBool = AtomicBool::new(false);
+
+/// SQLSTATE of the error that ends it.
+static LAST_ERROR: AtomicI32 = AtomicI32::new(0);
 
 /// A pass that has taken things off the list of what there is to do, and has not ended.
 static UNFINISHED: AtomicBool = AtomicBool::new(false);
 
+static mut PREVIOUS_LOG: pg_sys::emit_log_hook_type = None;
+
+/// A worker that is told to end, or whose database is dropped, moved or closed while it is on its way there, is no news.
+#[pg_guard]
+unsafe extern "C-unwind" fn on_log(message: *mut pg_sys::ErrorData) {
+    // SAFETY: PostgreSQL's own message, as it is about to be written.
+    unsafe {
+        if (*message).elevel >= PgLogLevel::ERROR as i32 {
+            let code = (*message).sqlerrcode;
+            LAST_ERROR.store(code, Relaxed);
+            let is_expected =
+                code == TERMINATED || !CONNECTED.load(Relaxed) && [NO_DATABASE, LOCKED, NOT_ACCEPTING].contains(&code);
+            if is_expected {
+                (*message).output_to_server = false;
+                return;
+            }
+        }
+        if let Some(previous) = PREVIOUS_LOG {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| previous(message));
+        }
+    }
+}
+
+const TERMINATED: i32 = PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN as i32;
+const NO_DATABASE: i32 = PgSqlErrorCode::ERRCODE_INVALID_CATALOG_NAME as i32;
+const LOCKED: i32 = PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE as i32;
+const NOT_ACCEPTING: i32 = PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE as i32;
+
 /// However the worker ends: what it had not done is to be done.
 #[pg_guard]
 unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
-    let Some(shared) = shared::get() else { return };
-    // SAFETY: a plain read.
-    let me = unsafe { pg_sys::MyDatabaseId };
-    if let Some(database) = shared.databases.iter().find(|one| one.oid() == me) {
+    let (Some(shared), Some(place)) = (shared::get(), PLACE.get()) else {
+        return;
+    };
+    let now = clock::now().micros();
+    place.with(shared, |database| {
         if UNFINISHED.load(Relaxed) {
             database.set_dirty();
             database.set_urgent();
         }
-        database.last_pass.store(clock::now().micros(), Release);
+        if !CONNECTED.load(Relaxed) {
+            match LAST_ERROR.load(Relaxed) {
+                LOCKED => database.was_locked(now, LOCKED),
+                TERMINATED | NO_DATABASE => database.not_before.store(now.saturating_add(LATER), Release),
+                code => database.has_failed(code),
+            }
+        }
+        database.last_pass.store(now, Release);
         database.ended.fetch_add(1, AcqRel);
         database.worker.store(0, Release);
-    }
+    });
     shared.control.wake_launcher();
 }
 
@@ -80,7 +152,7 @@ fn run(shared: &'static Shared, database: &'static Database) {
         Ok(pass::Ended::Later) => {
             // What is another's now: a little later, so as not to come for nothing all the time.
             found(Presence::Installed);
-            succeeded(database);
+            database.has_succeeded();
             database
                 .not_before
                 .store(clock::now().micros().saturating_add(LATER), Release);
@@ -89,12 +161,17 @@ fn run(shared: &'static Shared, database: &'static Database) {
         }
         Ok(pass::Ended::Done) => {
             found(Presence::Installed);
-            succeeded(database);
+            database.has_succeeded();
         }
         Ok(pass::Ended::More) => {
             found(Presence::Installed);
-            succeeded(database);
+            database.has_succeeded();
             database.set_urgent();
+        }
+        // What it had not done is to be done, and on its way out it says so.
+        Err(failure) if failure.is_lock_wait() => {
+            database.was_locked(clock::now().micros(), failure.code as i32);
+            return;
         }
         Err(failure) => {
             failed(database, failure);
@@ -104,16 +181,9 @@ fn run(shared: &'static Shared, database: &'static Database) {
     UNFINISHED.store(false, Relaxed);
 }
 
-/// A streak of failures, if there was one, is over.
-fn succeeded(database: &Database) {
-    database.failures.store(0, Release);
-    database.failure_said.store(0, Release);
-}
-
 /// Counts a failure, and says it once a streak.
 fn failed(database: &Database, Failure { code, message }: Failure) {
-    database.last_error.store(code as i32 as u32, Release);
-    database.failures.fetch_add(1, AcqRel);
+    database.has_failed(code as i32);
     if database.failure_said.swap(1, AcqRel) == 0 {
         pg_sys::panic::ErrorReport::new(code, format!("session maintenance failed: {message}"), "")
             .set_hint("It is tried again, after a while; session_timeout.stat_worker shows how often it has failed.")
@@ -128,7 +198,6 @@ fn set_environment() {
         (c"default_transaction_read_only", c"false"),
         (c"default_transaction_deferrable", c"false"),
         (c"statement_timeout", c"0"),
-        (c"lock_timeout", c"0"),
         (c"idle_in_transaction_session_timeout", c"0"),
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         (c"transaction_timeout", c"0"),
@@ -137,14 +206,7 @@ fn set_environment() {
         (c"session_replication_role", c"origin"),
     ];
     for (name, value) in SETTINGS {
-        // SAFETY: settings that every supported version has.
-        unsafe {
-            pg_sys::SetConfigOption(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_SUSET,
-                pg_sys::GucSource::PGC_S_OVERRIDE,
-            );
-        }
+        set(name, value);
     }
+    bound_lock_waits();
 }

@@ -25,6 +25,7 @@ use pgrx::pg_sys::{self, Oid};
 use session_timeout_core::registry::{Unrecorded, UnrecordedLimits};
 
 use super::Shared;
+use crate::maintenance::{LATER, backoff};
 use crate::process::PerProcess;
 use crate::{guc, unguarded};
 
@@ -129,8 +130,10 @@ pub struct Database {
     pub failures: AtomicU32,
     /// One of those failures has been said in the log.
     pub failure_said: AtomicU32,
-    /// The process that is at it, 0: none.
+    /// The worker that is at it, or on its way, 0: none. It says so before it connects, and until it has ended.
     pub worker: AtomicU32,
+    /// Passes in a row that waited for a lock in vain.
+    lock_waits: AtomicU32,
     /// A session was found expired that could not be marked.
     purge_hurries: AtomicU32,
     /// Expiries that no entry records.
@@ -284,6 +287,7 @@ impl Database {
             &self.failures,
             &self.purge_hurries,
             &self.worker,
+            &self.lock_waits,
             &self.last_error,
         ] {
             word.store(0, Relaxed);
@@ -300,6 +304,27 @@ impl Database {
         self.files.store(0, Relaxed);
         self.registration.fetch_add(1, AcqRel);
         self.oid.store(oid.into(), Release);
+    }
+
+    /// Others held a lock for longer than a worker waits, and it ended with this SQLSTATE. Tried again later, and each time
+    /// later.
+    pub fn was_locked(&self, now: i64, code: i32) {
+        let n = self.lock_waits.fetch_add(1, AcqRel).saturating_add(1);
+        self.last_error.store(code as u32, Release);
+        self.not_before.store(now.saturating_add(backoff(LATER, n)), Release);
+    }
+
+    /// A pass failed, with this SQLSTATE.
+    pub fn has_failed(&self, code: i32) {
+        self.last_error.store(code as u32, Release);
+        self.failures.fetch_add(1, AcqRel);
+    }
+
+    /// A pass has ended as it should: what was wrong is over.
+    pub fn has_succeeded(&self) {
+        self.failures.store(0, Release);
+        self.failure_said.store(0, Release);
+        self.lock_waits.store(0, Release);
     }
 
     /// The launcher has seen it: from here on it is told of its drop.
@@ -340,6 +365,11 @@ impl Registered {
         self.oid
     }
 
+    /// Whether this process is its worker.
+    pub fn has_worker(&self, pid: u32) -> bool {
+        self.database.worker.load(Acquire) == pid && self.is_current()
+    }
+
     fn is_current(&self) -> bool {
         self.database.oid() == self.oid && self.database.registration.load(Acquire) == self.registration
     }
@@ -351,7 +381,7 @@ impl Registered {
 }
 
 /// The databases that have places.
-pub fn registered(shared: &Shared) -> impl Iterator<Item = Registered> + use<> {
+pub fn registered(shared: &'static Shared) -> impl Iterator<Item = Registered> + use<> {
     shared.databases.iter().filter_map(Registered::of)
 }
 
@@ -390,6 +420,11 @@ pub fn known(shared: &Shared, oid: Oid) -> Option<&'static Database> {
     let found = shared.databases.iter().find(|database| database.oid() == oid)?;
     LAST_KNOWN.set(Some(found));
     Some(found)
+}
+
+/// The place of a database, if it has one.
+pub fn find(shared: &'static Shared, oid: Oid) -> Option<Registered> {
+    registered(shared).find(|place| place.oid() == oid)
 }
 
 /// The place of a database, made where it has none.

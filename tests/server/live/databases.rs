@@ -12,7 +12,8 @@ use session_timeout_tests::postgres::{Client, NoTls};
 use session_timeout_tests::{Server, Shutdown, eventually, param, settles, stays};
 
 use super::cluster::{
-    Book, Load, assert_kept, assert_no_process_broke, catch_worker, check_many, connect, open_many, size,
+    Book, Load, assert_kept, assert_no_process_broke, catch_worker, check_many, connect, open_many, processes, signal,
+    size,
 };
 use super::support::{QUICK, QUIET, database_of, install, open_expired, preloaded, wait_until_gone, worker_figure};
 use crate::in_flight::SOON;
@@ -221,6 +222,160 @@ fn a_database_that_takes_no_connection_keeps_no_worker_from_the_others() {
     open_expired(&mut client, "forgotten");
     wait_until_gone(&mut client, "forgotten");
     assert_eq!(worker_figure(&mut client, "failures"), 0);
+}
+
+/// Whoever may do DDL in a database can keep its catalogs locked, and its workers with them.
+#[test]
+fn a_database_that_keeps_its_catalogs_locked_keeps_no_worker_from_the_others() {
+    let server = preloaded().setting("session_timeout.max_workers", "1").start();
+    let other = database_of(&server, "other", &QUICK);
+    let mut client = other.connect();
+    let locks = [
+        "LOCK TABLE pg_catalog.pg_depend IN ACCESS EXCLUSIVE MODE",
+        "LOCK TABLE pg_catalog.pg_extension IN ACCESS EXCLUSIVE MODE",
+        "ALTER SEQUENCE session_timeout.session_event_id_seq CACHE 1",
+    ];
+    let locked = locks.map(|_| database_of(&server, "locked", &QUICK));
+    let mut holders = Vec::new();
+    for (database, lock) in locked.iter().zip(locks) {
+        let mut holder = database.connect();
+        open_expired(&mut holder, "forgotten");
+        holder.run("BEGIN");
+        holder.run(lock);
+        holders.push(holder);
+    }
+    for database in &locked {
+        eventually("a worker has given up waiting", SOON, || {
+            let sql = "SELECT count(*) FROM session_timeout.stat_worker WHERE datname = $1 AND last_error = '55P03'";
+            client.value::<i64>(sql, &[&database.name()]) == 1
+        });
+    }
+    open_expired(&mut client, "forgotten");
+    wait_until_gone(&mut client, "forgotten");
+    for (database, mut holder) in locked.iter().zip(holders) {
+        holder.run("ROLLBACK");
+        wait_until_gone(&mut database.connect(), "forgotten");
+        assert_eq!(
+            worker_figure(&mut holder, "failures"),
+            0,
+            "a lock of others is no failure"
+        );
+    }
+}
+
+#[test]
+fn databases_are_looked_for_again_after_their_catalog_was_locked() {
+    let server = preloaded().start();
+    let database = database_of(&server, "served", &QUICK);
+    let mut client = database.connect();
+    let mut holder = server.connect();
+    holder.run("BEGIN; LOCK TABLE pg_catalog.pg_database IN ACCESS EXCLUSIVE MODE");
+    let said = || {
+        server
+            .log()
+            .matches("could not look for new and dropped databases")
+            .count()
+    };
+    eventually("the launcher has given up waiting", SOON, || said() > 0);
+    open_expired(&mut client, "forgotten");
+    holder.run("ROLLBACK");
+    wait_until_gone(&mut client, "forgotten");
+    assert_eq!(said(), 1, "it is said once");
+    // Made since.
+    database_of(&server, "new", &QUICK);
+}
+
+/// Whether a process has been told to end, and has not noticed yet.
+fn is_told_to_end(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let pending = status
+        .lines()
+        .find_map(|line| line.strip_prefix("ShdPnd:"))
+        .expect("signals");
+    u64::from_str_radix(pending.trim(), 16).expect("a number") & (1 << (15 - 1)) != 0
+}
+
+#[test]
+fn a_worker_that_takes_too_long_is_told_to_end() {
+    let server = preloaded().setting("autovacuum", "off").start();
+    let template = make_template(&server);
+    make_busy(&server, &template, "busy");
+    let mut admin = server.connect();
+    let worker = catch_worker(&mut admin, "busy");
+    assert!(signal(worker, "STOP"));
+    eventually("it is told to end", SOON, || is_told_to_end(worker));
+    assert!(signal(worker, "CONT"));
+    let mut client = connect(&server, "busy");
+    eventually("that is shown", SOON, || {
+        let sql = "SELECT count(*) FROM session_timeout.stat_worker \
+                   WHERE datname = 'busy' AND last_error = '57P01'";
+        client.value::<i64>(sql, &[]) == 1
+    });
+    eventually("the next ones do what it has not done", SOON, || {
+        client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == MANY as i64
+    });
+    eventually("its failures are over", SOON, || {
+        worker_figure(&mut client, "failures") == 0
+    });
+    assert_eq!(server.log().matches("it had not finished after 10 s").count(), 1);
+}
+
+#[test]
+fn a_launcher_that_is_started_again_knows_the_workers_that_run() {
+    let server = preloaded()
+        .setting("autovacuum", "off")
+        .setting("session_timeout.max_workers", "1")
+        .start();
+    let other = database_of(&server, "other", &QUIET);
+    let template = make_template(&server);
+    make_busy(&server, &template, "busy");
+    let mut admin = server.connect();
+    let worker = catch_worker(&mut admin, "busy");
+    assert!(signal(worker, "STOP"));
+    let launcher = processes(&mut admin, "session_timeout launcher");
+    assert!(signal(launcher[0], "TERM"));
+    eventually("another launcher comes", SOON, || {
+        let now = processes(&mut admin, "session_timeout launcher");
+        now.len() == 1 && now != launcher
+    });
+    let mut client = other.connect();
+    open_expired(&mut client, "waiting");
+    assert!(!client.check("waiting"));
+    eventually("it is told to end", SOON, || {
+        assert_eq!(processes(&mut admin, "session_timeout worker"), [worker]);
+        is_told_to_end(worker)
+    });
+    assert!(signal(worker, "CONT"));
+    wait_until_gone(&mut client, "waiting");
+    let mut client = connect(&server, "busy");
+    eventually("the next ones do what it has not done", SOON, || {
+        client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == MANY as i64
+    });
+}
+
+/// WITH (FORCE) ends no process of a superuser's for anybody else, and a worker is one.
+#[test]
+fn an_owner_drops_a_database_with_force_under_the_worker_and_the_log_has_no_fatal_line_of_it() {
+    let server = preloaded().setting("autovacuum", "off").start();
+    let template = make_template(&server);
+    let owner = server.role("owner", "LOGIN CREATEDB");
+    let mut admin = server.connect();
+    let mut own = server
+        .config("postgres")
+        .user(owner.name())
+        .connect(NoTls)
+        .expect("a connection");
+    for round in 0..size(3, 10) {
+        let name = format!("forced_{round}");
+        make_busy(&server, &template, &name);
+        admin.run(&format!("ALTER DATABASE {name} OWNER TO {}", owner.name()));
+        catch_worker(&mut admin, &name);
+        own.run(&format!("DROP DATABASE {name} WITH (FORCE)"));
+    }
+    let log = server.log();
+    let is_fatal = |line: &&str| line.contains("session_timeout worker") && line.contains("FATAL");
+    assert_eq!(log.lines().find(is_fatal), None);
+    assert_no_process_broke(&server);
 }
 
 /// Looks at the workers as often as it can.
