@@ -4,12 +4,18 @@ use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::pg_sys;
 
 static MAX_SESSIONS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
+static MAX_DATABASES: GucSetting<i32> = GucSetting::<i32>::new(1024);
 static NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(10);
 static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
 
 /// How many sessions the registry holds.
 pub fn max_sessions() -> usize {
     MAX_SESSIONS.get() as usize
+}
+
+/// How many databases are served from memory.
+pub fn max_databases() -> usize {
+    MAX_DATABASES.get() as usize
 }
 
 /// How often the launcher looks when nothing wakes it, in seconds.
@@ -31,6 +37,16 @@ pub fn define() {
         &MAX_SESSIONS,
         100,
         100_000_000,
+        GucContext::Postmaster,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"session_timeout.max_databases",
+        c"Databases with the extension that are served from shared memory and by workers.",
+        c"Each takes 256 bytes. Further databases are served from their rows.",
+        &MAX_DATABASES,
+        1,
+        16_384,
         GucContext::Postmaster,
         GucFlags::default(),
     );

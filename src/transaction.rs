@@ -19,7 +19,7 @@
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::Ordering::AcqRel;
 
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -331,9 +331,8 @@ fn look_at_rows() {
 fn begin_flux(shared: &'static Shared) {
     CHANGES.with_borrow_mut(|changes| {
         if changes.all_sessions
-            && let Some(database) = database::mine(shared)
+            && let Some(database) = database::begin_flux(shared)
         {
-            database.flux.fetch_add(1, AcqRel);
             changes.all_sessions_flux = Some(database);
         }
         for listed in &mut changes.sessions {
@@ -404,6 +403,10 @@ impl Changes {
         // A request that was judged by parameters which were rolled back has not counted.
         let checks_count = committed || !self.parameters;
         let (mut news, mut marks) = (false, false);
+        // A worker looks whether the extension is there, and how long the intervals are now.
+        if committed && self.installation {
+            database::installation_changed(shared);
+        }
         let database = database::mine(shared);
         for listed in &mut self.sessions {
             let session = &mut listed.session;
@@ -429,12 +432,7 @@ impl Changes {
             database.set_dirty();
         }
         if committed && self.parameters {
-            database.parameters.fetch_add(1, AcqRel);
-        }
-        // A worker looks whether the extension is there, and how long the intervals are now.
-        if committed && self.installation {
-            database.installation_changed();
-            database.not_before.store(i64::MIN, Relaxed);
+            database.parameters_changed(shared);
         }
         if marks || committed && self.parameters {
             database.set_urgent();

@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 
 use crate::entry::{Answer, Call, sql_function};
 use crate::session::{flush, purge};
+use crate::shared::database;
 use crate::store::require_writable;
 use crate::transaction;
 
@@ -37,22 +38,39 @@ fn flush_sessions(_: Call) -> Answer {
 fn announce_installation(_: Call) -> Answer {
     // At the commit, the launcher is told.
     transaction::installation_changed();
-    if crate::shared::get().is_none() {
+    let Some(shared) = crate::shared::get() else {
+        warn_not_preloaded();
+        return Ok(Some(Datum::from(0_usize)));
+    };
+    if database::mine(shared).is_none() {
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_WARNING,
-            "inactive_session_timeout is not preloaded: it works on rows alone, without its background worker",
+            format!(
+                "all {} places for databases are taken: this one is served from its rows alone, without its background worker",
+                shared.databases.len()
+            ),
             "",
         )
-        .set_detail(
-            "Expired sessions are deleted by the check that finds them and by purge_sessions(). Under the mode \
-             \"skip_check\", a session that only polls ignored URLs ends at its next counting request or by \
-             purge_sessions(). An expiry is undone where its transaction is rolled back.",
-        )
-        .set_hint(
-            "Add inactive_session_timeout to shared_preload_libraries and restart the server, or call \
-             session_timeout.purge_sessions() regularly, for example once a minute.",
-        )
+        .set_hint("Raise session_timeout.max_databases and restart the server.")
         .report(PgLogLevel::WARNING);
     }
     Ok(Some(Datum::from(0_usize)))
+}
+
+fn warn_not_preloaded() {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_WARNING,
+        "inactive_session_timeout is not preloaded: it works on rows alone, without its background worker",
+        "",
+    )
+    .set_detail(
+        "Expired sessions are deleted by the check that finds them and by purge_sessions(). Under the mode \
+             \"skip_check\", a session that only polls ignored URLs ends at its next counting request or by \
+             purge_sessions(). An expiry is undone where its transaction is rolled back.",
+    )
+    .set_hint(
+        "Add inactive_session_timeout to shared_preload_libraries and restart the server, or call \
+             session_timeout.purge_sessions() regularly, for example once a minute.",
+    )
+    .report(PgLogLevel::WARNING);
 }

@@ -6,13 +6,14 @@
 //! | --- | --- |
 //! | unknown (new, or told by CREATE or DROP EXTENSION) | starts a worker, which looks |
 //! | has the extension | starts a worker when something is due |
-//! | has it not | nothing |
+//! | has it not | frees its place |
 //! | vanished from `pg_database` | forgets its sessions and its place, which DROP DATABASE has done where it was not replayed |
 //!
 //! After a failed pass it waits, each time twice as long, a minute at most. A worker that takes too long is told to end, which
 //! is a failed pass, too. A launcher that is started again takes over the workers that run. A database whose extension is there, but not whole
 //! (a table renamed, say), fails, and so is looked at again by itself.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -75,6 +76,7 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
     }
     let mut running = take_over(shared);
     let mut has_forgotten = false;
+    let mut databases = Databases::default();
     let mut next_look = i64::MIN;
     // By a clock that nobody sets.
     let begun = Instant::now();
@@ -96,18 +98,22 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
         let naptime = guc::naptime() * 1_000_000;
         if looked >= next_look || is_ahead(next_look, looked.saturating_add(naptime)) {
             has_forgotten = has_forgotten || forget_vanished(shared);
-            look_at_databases(shared);
+            databases.look(shared);
             next_look = looked.saturating_add(naptime);
         }
         let now = clock::now().micros();
         running.retain_mut(|one| still_runs(shared, one));
+        if databases.release(shared) && databases.without_place > 0 {
+            // Others are waiting for a place.
+            next_look = now;
+        }
         // What a worker does may be what the server crashed of: it is not to crash again at once, so that there is time to
         // do something about it.
         let resting = shared::has_crashed() && begun.elapsed() < Duration::from_secs(guc::naptime() as u64);
         let next = if resting {
             next_look
         } else {
-            start_what_is_due(shared, &mut running, now).min(next_look)
+            start_what_is_due(shared, &mut running, &databases, now).min(next_look)
         };
         let mut nap = (next.saturating_sub(now) / 1000).clamp(SHORTEST_NAP, guc::naptime() * 1000);
         for one in running.iter().filter(|one| !one.is_told_to_end) {
@@ -148,31 +154,102 @@ fn forget_vanished(shared: &'static Shared) -> bool {
     is_done
 }
 
-/// Takes in new databases and forgets vanished ones.
-fn look_at_databases(shared: &'static Shared) {
-    // Those that were known before the look: a database that is new since is not in what was seen.
-    let before: Vec<Registered> = database::registered(shared).collect();
-    let Some(present) = in_transaction(connectable_databases) else {
-        return;
-    };
-    for known in before {
-        if !present.contains(&(known.oid(), true)) && !present.contains(&(known.oid(), false)) {
-            forget_if_gone(shared, known.oid());
-        } else {
-            known.with(shared, Database::is_watched);
+/// What the launcher remembers of databases that have no place in the list.
+#[derive(Default)]
+struct Databases {
+    /// Those that were found without the extension, and when. CREATE EXTENSION gives them a place again.
+    absent: HashMap<u32, Instant>,
+    /// How many databases had been dropped by then: one that is made anew under the OID of another may have the extension.
+    dropped: u32,
+    /// How many others have no place.
+    without_place: usize,
+    /// That has been said in the log.
+    is_said: bool,
+}
+
+impl Databases {
+    /// Takes in new databases and forgets vanished ones.
+    fn look(&mut self, shared: &'static Shared) {
+        let dropped = shared.control.databases_dropped.load(Acquire);
+        if dropped != self.dropped {
+            self.absent.clear();
+            self.dropped = dropped;
         }
-    }
-    for (oid, connectable) in present {
-        if connectable {
-            if let Some(database) = database::enter(shared, oid) {
-                let _ = database
-                    .not_before
-                    .compare_exchange(i64::MAX, i64::MIN, AcqRel, Acquire);
+        // Those that were known before the look: a database that is new since is not in what was seen.
+        let before: Vec<Registered> = database::registered(shared).collect();
+        let Some(present) = in_transaction(connectable_databases) else {
+            return;
+        };
+        let present: HashMap<u32, bool> = present.into_iter().map(|(oid, is)| (oid.into(), is)).collect();
+        for known in before {
+            if present.contains_key(&known.oid().into()) {
+                known.with(shared, Database::is_watched);
+            } else {
+                forget_if_gone(shared, known.oid());
             }
-        } else if let Some(known) = shared.databases.iter().find(|known| known.oid() == oid) {
-            // Until it takes connections again.
-            known.not_before.store(i64::MAX, Release);
         }
+        self.absent.retain(|oid, _| present.contains_key(oid));
+        self.without_place = 0;
+        for (oid, connectable) in present {
+            let known = database::find(shared, Oid::from(oid));
+            if !connectable {
+                if let Some(known) = known {
+                    // Until it takes connections again.
+                    known.database.not_before.store(i64::MAX, Release);
+                }
+            } else if known.is_some() || !self.absent.contains_key(&oid) {
+                match database::enter(shared, Oid::from(oid)) {
+                    Some(database) => {
+                        let _ = database
+                            .not_before
+                            .compare_exchange(i64::MAX, i64::MIN, AcqRel, Acquire);
+                    }
+                    None => self.without_place += 1,
+                }
+            }
+        }
+        self.say_full(shared);
+    }
+
+    /// Frees the places of databases that were found without the extension: whether there were any.
+    fn release(&mut self, shared: &'static Shared) -> bool {
+        let mut is_any = false;
+        for place in database::registered(shared) {
+            if place.database.presence() == Presence::Absent && database::release_absent(shared, place) {
+                self.absent.insert(place.oid().into(), Instant::now());
+                is_any = true;
+            }
+        }
+        is_any
+    }
+
+    /// How long a database is to be left alone yet that was just found without the extension, in microseconds.
+    fn pause(&self, oid: Oid) -> i64 {
+        let seen = self.absent.get(&oid.into());
+        seen.map_or(0, |at| PAUSE.saturating_sub(at.elapsed().as_micros() as i64).max(0))
+    }
+
+    /// Says once that there are too many databases: when those that have places have been looked at, so that none of them
+    /// is about to give up its own.
+    fn say_full(&mut self, shared: &'static Shared) {
+        if self.without_place == 0 {
+            self.is_said = false;
+            return;
+        }
+        let is_settled = database::registered(shared).all(|place| place.database.last_pass.load(Acquire) != i64::MIN);
+        if self.is_said || !is_settled {
+            return;
+        }
+        self.is_said = true;
+        let message = format!(
+            "all {} places for databases are taken: {} databases have none; what sessions they have are served from their \
+             rows, without maintenance",
+            shared.databases.len(),
+            self.without_place
+        );
+        pg_sys::panic::ErrorReport::new(PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, message, "")
+            .set_hint("Raise session_timeout.max_databases.")
+            .report(PgLogLevel::LOG);
     }
 }
 
@@ -268,10 +345,15 @@ fn connectable_databases() -> Vec<(Oid, bool)> {
 const INVALID_DATABASE: i32 = -2;
 
 /// Starts workers for the databases where something is due, most urgent first: when something is due next.
-fn start_what_is_due(shared: &'static Shared, running: &mut Vec<Running>, now: i64) -> i64 {
+fn start_what_is_due(shared: &'static Shared, running: &mut Vec<Running>, databases: &Databases, now: i64) -> i64 {
     let mut due: Vec<(i64, Registered)> = database::registered(shared)
         .filter(|place| !running.iter().any(|one| one.place.oid() == place.oid()))
-        .map(|place| (due_at(place.database, now), place))
+        .map(|place| {
+            let pause = now.saturating_add(databases.pause(place.oid()));
+            let due = due_at(place.database, now);
+            // Only where there is a pause: what is due for longest comes first.
+            (if pause > now { due.max(pause) } else { due }, place)
+        })
         .collect();
     due.sort_by_key(|(at, _)| *at);
     for (at, place) in due {

@@ -47,8 +47,9 @@ pub extern "C-unwind" fn ist_worker_main(argument: pg_sys::Datum) {
         pg_sys::BackgroundWorkerInitializeConnectionByOid(oid, Oid::INVALID, 0);
     }
     CONNECTED.store(true, Relaxed);
-    if let Some(database) = database::mine(shared) {
-        run(shared, database);
+    // Nobody drops it from here on.
+    if database::mine(shared).is_some_and(|mine| std::ptr::eq(mine, place.database)) {
+        run(shared, place);
     }
 }
 
@@ -134,19 +135,14 @@ unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
     shared.control.wake_launcher();
 }
 
-fn run(shared: &'static Shared, database: &'static Database) {
+fn run(shared: &'static Shared, place: Registered) {
+    let database = place.database;
     UNFINISHED.store(true, Relaxed);
     let installations = database.installations();
     database.take_urgent();
     let was_dirty = database.take_dirty();
     let result = pass::run(shared, database, was_dirty);
-    let found = |presence| {
-        database.set_presence(presence);
-        // Created or dropped while we were at it: look again.
-        if database.installations() != installations {
-            database.set_presence(Presence::Unknown);
-        }
-    };
+    let found = |presence| database::has_looked(shared, place, installations, presence);
     match result {
         Ok(pass::Ended::NotInstalled) => found(Presence::Absent),
         Ok(pass::Ended::Later) => {

@@ -8,6 +8,10 @@
 //! gets another registration number, so that who was looking at the old database changes nothing of the new
 //! ([`Registered`]).
 //!
+//! There are as many places as `session_timeout.max_databases` says. A database that a worker has found without the extension
+//! gives up its place, and gets one again at the commit of CREATE EXTENSION. A backend whose database has none looks again
+//! when one has become free.
+//!
 //! A standby replays a drop unnoticed. There a place remembers the files of its database, too, and what was known of a
 //! database of other files is forgotten.
 
@@ -28,10 +32,6 @@ use super::Shared;
 use crate::maintenance::{LATER, backoff};
 use crate::process::PerProcess;
 use crate::{guc, unguarded};
-
-/// The most databases that one server serves from memory, with the extension or without; further ones are served from their
-/// rows.
-pub const MOST: usize = 1024;
 
 /// Whether a database has the extension, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub struct Database {
     presence: AtomicU32,
     /// Counts commits that created or dropped the extension.
     installations: AtomicU32,
-    /// Counts committed changes of its parameters.
+    /// Grows with each committed change of its parameters, and when the place becomes a database's.
     pub parameters: AtomicU64,
     /// Transactions that are committing a change of any of its sessions.
     pub flux: AtomicU32,
@@ -182,10 +182,9 @@ impl Database {
         self.presence.store(presence as u32, SeqCst);
     }
 
-    /// The extension was created or dropped, by a commit.
-    pub fn installation_changed(&self) {
-        self.installations.fetch_add(1, SeqCst);
-        self.set_presence(Presence::Unknown);
+    /// Some of its parameters have changed, by a commit.
+    pub fn parameters_changed(&self, shared: &Shared) {
+        self.parameters.fetch_max(shared.control.new_generation(), AcqRel);
     }
 
     /// How often it was.
@@ -272,10 +271,10 @@ impl Database {
         self.urgent.load(Acquire) != 0
     }
 
-    fn clear(&self, oid: Oid) {
+    fn clear(&self, shared: &Shared, oid: Oid) {
         self.set_presence(Presence::Unknown);
         self.flux.store(0, Relaxed);
-        self.parameters.fetch_add(1, AcqRel);
+        self.parameters_changed(shared);
         for word in [
             &self.dirty,
             &self.urgent,
@@ -332,9 +331,10 @@ impl Database {
         self.files.store(0, Release);
     }
 
-    fn free(&self) {
+    fn free(&self, shared: &Shared) {
         self.oid.store(0, Release);
         self.registration.fetch_add(1, AcqRel);
+        shared.control.places_freed.fetch_add(1, AcqRel);
     }
 }
 
@@ -387,6 +387,9 @@ pub fn registered(shared: &'static Shared) -> impl Iterator<Item = Registered> +
 
 static MINE: PerProcess<Cell<Option<&'static Database>>> = PerProcess::new(Cell::new(None));
 
+/// How many places had become free when this process found none.
+static NO_PLACE: PerProcess<Cell<Option<u32>>> = PerProcess::new(Cell::new(None));
+
 /// The place of the database that this process is connected to; `None` where the list is full.
 pub fn mine(shared: &'static Shared) -> Option<&'static Database> {
     // SAFETY: a plain read; set once when the process connects.
@@ -395,6 +398,10 @@ pub fn mine(shared: &'static Shared) -> Option<&'static Database> {
         && mine.oid() == me
     {
         return Some(mine);
+    }
+    let freed = shared.control.places_freed.load(Acquire);
+    if NO_PLACE.get() == Some(freed) {
+        return None;
     }
     let found = enter(shared, me);
     if let Some(database) = found
@@ -405,6 +412,7 @@ pub fn mine(shared: &'static Shared) -> Option<&'static Database> {
             .inspect(|place| compare_files(shared, *place));
     }
     MINE.set(found);
+    NO_PLACE.set(found.is_none().then_some(freed));
     found
 }
 
@@ -429,22 +437,78 @@ pub fn find(shared: &'static Shared, oid: Oid) -> Option<Registered> {
 
 /// The place of a database, made where it has none.
 pub fn enter(shared: &'static Shared, oid: Oid) -> Option<&'static Database> {
+    let find = |databases: &'static [Database]| databases.iter().find(|database| database.oid() == oid);
+    shared
+        .looking_at_databases(find)
+        .or_else(|| shared.with_databases(|databases| place_in(shared, databases, oid)))
+}
+
+/// Likewise, under the list's lock.
+fn place_in(shared: &Shared, databases: &'static [Database], oid: Oid) -> Option<&'static Database> {
+    databases.iter().find(|database| database.oid() == oid).or_else(|| {
+        let free = databases.iter().find(|database| !database.is_used())?;
+        free.clear(shared, oid);
+        Some(free)
+    })
+}
+
+/// The extension was created or dropped in this process's database, by a commit. Raises nothing.
+pub fn installation_changed(shared: &'static Shared) {
+    // SAFETY: a plain read; set once when the process connects.
+    let me = unsafe { pg_sys::MyDatabaseId };
+    // Under the lock, under which a database without the extension gives up its place.
     shared.with_databases(|databases| {
-        databases.iter().find(|database| database.oid() == oid).or_else(|| {
-            let free = databases.iter().find(|database| !database.is_used())?;
-            free.clear(oid);
-            Some(free)
+        if let Some(database) = place_in(shared, databases, me) {
+            database.installations.fetch_add(1, SeqCst);
+            database.set_presence(Presence::Unknown);
+            database.not_before.store(i64::MIN, Relaxed);
+        }
+    });
+}
+
+/// A transaction begins to commit a change of any of the sessions of this process's database. The place stays that database's
+/// until it says that it is done. Raises nothing.
+pub fn begin_flux(shared: &'static Shared) -> Option<&'static Database> {
+    // SAFETY: likewise.
+    let me = unsafe { pg_sys::MyDatabaseId };
+    shared.with_databases(|databases| {
+        place_in(shared, databases, me).inspect(|database| {
+            database.flux.fetch_add(1, AcqRel);
         })
     })
+}
+
+/// A worker has looked whether a database has the extension, since which there have been this many changes of that.
+pub fn has_looked(shared: &'static Shared, place: Registered, installations: u32, presence: Presence) {
+    place.with(shared, |database| {
+        // Created or dropped while it was at it: to be looked at again.
+        let is_news = database.installations() != installations;
+        database.set_presence(if is_news { Presence::Unknown } else { presence });
+    });
+}
+
+/// Frees the place of a database that has not the extension: whether it did.
+pub fn release_absent(shared: &'static Shared, place: Registered) -> bool {
+    let release = |database: &Database| {
+        let is_absent = database.presence() == Presence::Absent
+            && database.flux.load(Acquire) == 0
+            && database.worker.load(Acquire) == 0;
+        if is_absent {
+            database.free(shared);
+        }
+        is_absent
+    };
+    place.with(shared, release) == Some(true)
 }
 
 /// Forgets a database that is no more, and what it had in the registry. Nobody is connected to it, or can be. Raises
 /// nothing.
 pub fn forget_dropped(shared: &Shared, oid: Oid) {
     shared.registry.forget(oid.into(), None);
+    shared.control.databases_dropped.fetch_add(1, AcqRel);
     shared.with_databases(|databases| {
         if let Some(database) = databases.iter().find(|database| database.oid() == oid) {
-            database.free();
+            database.free(shared);
         }
     });
 }

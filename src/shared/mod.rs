@@ -14,7 +14,7 @@ pub mod snapshot;
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -36,6 +36,13 @@ pub struct Control {
     launcher: AtomicPtr<pg_sys::Latch>,
     /// How often the launcher could not start a worker for want of `max_worker_processes`.
     pub workers_refused: AtomicU32,
+    /// Counts places of databases that became free: who found none does not look again before that changes.
+    pub places_freed: AtomicU32,
+    /// Counts databases that were dropped.
+    pub databases_dropped: AtomicU32,
+    /// The greatest generation of parameters that any database has had. It grows with each change in any of them, so that a
+    /// place that becomes another database's has no generation that anybody has seen.
+    generations: AtomicU64,
 }
 
 impl Control {
@@ -46,6 +53,11 @@ impl Control {
             // SAFETY: a latch in shared memory, never freed; setting one that nobody waits on does nothing.
             unsafe { pg_sys::SetLatch(latch) };
         }
+    }
+
+    /// A generation of parameters that there has not been.
+    pub fn new_generation(&self) -> u64 {
+        self.generations.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// The launcher starts: from here on it is woken by its latch.
@@ -73,6 +85,11 @@ impl Shared {
     /// Runs `work` under the lock of the list of databases.
     pub fn with_databases<R>(&self, work: impl FnOnce(&'static [Database]) -> R) -> R {
         self.locks.exclusive(self.layout.partitions, || work(self.databases))
+    }
+
+    /// Likewise, beside others who only look.
+    pub fn looking_at_databases<R>(&self, work: impl FnOnce(&'static [Database]) -> R) -> R {
+        self.locks.shared(self.layout.partitions, || work(self.databases))
     }
 
     /// The counters of this process.
@@ -160,6 +177,8 @@ impl Drop for Held {
 /// Where things are in the segment, in bytes from its start.
 struct Plan {
     layout: Layout,
+    /// How many databases there is room for.
+    room: usize,
     databases: usize,
     counters: usize,
     partitions: usize,
@@ -169,7 +188,12 @@ struct Plan {
 }
 
 impl Plan {
-    fn for_sessions(sessions: usize) -> Self {
+    /// As the server's settings say.
+    fn in_force() -> Self {
+        Self::of(guc::max_sessions(), guc::max_databases())
+    }
+
+    fn of(sessions: usize, room: usize) -> Self {
         let layout = Layout::for_sessions(sessions);
         let mut bytes = size_of::<Control>();
         let mut place = |size: usize| {
@@ -179,12 +203,13 @@ impl Plan {
             start
         };
         Self {
-            databases: place(database::MOST * size_of::<Database>()),
+            databases: place(room * size_of::<Database>()),
             counters: place(counters::STRIPES * size_of::<Counters>()),
             partitions: place(layout.partitions * size_of::<Partition>()),
             slots: place(layout.slots() * size_of::<Slot>()),
             buckets: place(layout.slots() * size_of::<AtomicU32>()),
             layout,
+            room,
             bytes: bytes + 128,
         }
     }
@@ -203,7 +228,7 @@ impl Plan {
             };
             Shared {
                 control: &*base.cast(),
-                databases: std::slice::from_raw_parts(base.add(self.databases).cast(), database::MOST),
+                databases: std::slice::from_raw_parts(base.add(self.databases).cast(), self.room),
                 counters: std::slice::from_raw_parts(base.add(self.counters).cast(), counters::STRIPES),
                 registry: Registry::new(memory, LwLocks(locks)),
                 locks: LwLocks(locks),
@@ -282,7 +307,7 @@ pub fn has_crashed() -> bool {
 /// # Safety
 /// In the postmaster, while shared memory is being asked for.
 unsafe fn request_now() {
-    let plan = Plan::for_sessions(guc::max_sessions());
+    let plan = Plan::in_force();
     // SAFETY: by the caller's promise.
     unsafe {
         pg_sys::RequestAddinShmemSpace(plan.bytes);
@@ -298,7 +323,7 @@ unsafe extern "C-unwind" fn on_startup() {
             previous();
         }
         STARTS.fetch_add(1, Ordering::Relaxed);
-        let plan = Plan::for_sessions(guc::max_sessions());
+        let plan = Plan::in_force();
         let mut found = false;
         let base = pg_sys::ShmemInitStruct(NAME.as_ptr(), plan.bytes, &mut found).cast::<u8>();
         let tranche = pg_sys::GetNamedLWLockTranche(NAME.as_ptr());

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
 use session_timeout_tests::postgres::{Client, NoTls};
-use session_timeout_tests::{Server, Shutdown, eventually, param, settles, stays};
+use session_timeout_tests::{Database, Server, Shutdown, eventually, param, settles, stays, wait_for};
 
 use super::cluster::{
     Book, Load, assert_kept, assert_no_process_broke, catch_worker, check_many, connect, open_many, processes, signal,
@@ -17,7 +17,7 @@ use super::cluster::{
 };
 use super::support::{QUICK, QUIET, database_of, install, open_expired, preloaded, wait_until_gone, worker_figure};
 use crate::in_flight::SOON;
-use crate::support::SessionCalls;
+use crate::support::{SessionCalls, connect_hearing};
 
 /// Sessions that keep workers busy for several passes.
 const MANY: usize = 30_000;
@@ -285,6 +285,43 @@ fn databases_are_looked_for_again_after_their_catalog_was_locked() {
     database_of(&server, "new", &QUICK);
 }
 
+/// With one place, that of `postgres` and of every other database without the extension is needed.
+#[test]
+fn a_database_beyond_those_that_are_held_is_warned_of_and_served_from_its_rows() {
+    let server = preloaded().setting("session_timeout.max_databases", "1").start();
+    let _without = server.database_builder("without").without_extension().create();
+    let first = database_of(&server, "first", &QUICK);
+    let second = server.database_builder("second").without_extension().create();
+    let (mut client, heard) = connect_hearing(&second);
+    client.run(&install(&QUICK));
+    let hints: Vec<String> = heard
+        .lock()
+        .expect("unpoisoned")
+        .iter()
+        .filter_map(|notice| notice.hint().map(str::to_owned))
+        .collect();
+    assert!(
+        hints.iter().any(|hint| hint.contains("session_timeout.max_databases")),
+        "{hints:?}"
+    );
+    let said = || server.log().matches("1 places for databases are taken").count();
+    eventually("the launcher says it", SOON, || said() > 0);
+    client.open("kept");
+    client.open("closed");
+    assert!(client.check("kept") && client.check("closed"));
+    assert!(client.close_sid("closed"));
+    assert!(!client.check("closed"));
+    let mut served = first.connect();
+    open_expired(&mut served, "forgotten");
+    wait_until_gone(&mut served, "forgotten");
+    assert_eq!(said(), 1, "it is said once");
+    drop(served);
+    drop(first);
+    open_expired(&mut client, "forgotten");
+    wait_until_gone(&mut client, "forgotten");
+    assert!(client.check("kept"));
+}
+
 /// Whether a process has been told to end, and has not noticed yet.
 fn is_told_to_end(pid: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
@@ -295,43 +332,46 @@ fn is_told_to_end(pid: i32) -> bool {
     u64::from_str_radix(pending.trim(), 16).expect("a number") & (1 << (15 - 1)) != 0
 }
 
+/// Locks what the workers of a database need, and stops one that waits for it: it holds nothing then that other processes wait
+/// for.
+fn stop_worker(admin: &mut Client, database: &Database) -> (i32, Client) {
+    let mut holder = database.connect();
+    open_expired(&mut holder, "forgotten");
+    holder.run("BEGIN; LOCK TABLE pg_catalog.pg_depend IN ACCESS EXCLUSIVE MODE");
+    let sql = "SELECT pid FROM pg_stat_activity \
+               WHERE backend_type = 'session_timeout worker' AND datname = $1 AND wait_event_type = 'Lock'";
+    let worker = wait_for("a worker waits", SOON, || {
+        let row = admin.query_opt(sql, &[&database.name()]).expect("pg_stat_activity");
+        row.map(|row| row.get(0))
+    });
+    assert!(signal(worker, "STOP"));
+    (worker, holder)
+}
+
 #[test]
 fn a_worker_that_takes_too_long_is_told_to_end() {
-    let server = preloaded().setting("autovacuum", "off").start();
-    let template = make_template(&server);
-    make_busy(&server, &template, "busy");
+    let server = preloaded().start();
     let mut admin = server.connect();
-    let worker = catch_worker(&mut admin, "busy");
-    assert!(signal(worker, "STOP"));
+    let busy = database_of(&server, "busy", &QUICK);
+    let (worker, mut holder) = stop_worker(&mut admin, &busy);
     eventually("it is told to end", SOON, || is_told_to_end(worker));
     assert!(signal(worker, "CONT"));
-    let mut client = connect(&server, "busy");
-    eventually("that is shown", SOON, || {
-        let sql = "SELECT count(*) FROM session_timeout.stat_worker \
-                   WHERE datname = 'busy' AND last_error = '57P01'";
-        client.value::<i64>(sql, &[]) == 1
-    });
-    eventually("the next ones do what it has not done", SOON, || {
-        client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == MANY as i64
-    });
+    holder.run("ROLLBACK");
+    let said = || server.log().matches("it had not finished after 10 s").count();
+    eventually("that is said", SOON, || said() > 0);
+    wait_until_gone(&mut holder, "forgotten");
     eventually("its failures are over", SOON, || {
-        worker_figure(&mut client, "failures") == 0
+        worker_figure(&mut holder, "failures") == 0
     });
-    assert_eq!(server.log().matches("it had not finished after 10 s").count(), 1);
+    assert_eq!(said(), 1, "it is said once");
 }
 
 #[test]
 fn a_launcher_that_is_started_again_knows_the_workers_that_run() {
-    let server = preloaded()
-        .setting("autovacuum", "off")
-        .setting("session_timeout.max_workers", "1")
-        .start();
-    let other = database_of(&server, "other", &QUIET);
-    let template = make_template(&server);
-    make_busy(&server, &template, "busy");
+    let server = preloaded().setting("session_timeout.max_workers", "1").start();
     let mut admin = server.connect();
-    let worker = catch_worker(&mut admin, "busy");
-    assert!(signal(worker, "STOP"));
+    let [busy, other] = ["busy", "other"].map(|hint| database_of(&server, hint, &QUICK));
+    let (worker, mut holder) = stop_worker(&mut admin, &busy);
     let launcher = processes(&mut admin, "session_timeout launcher");
     assert!(signal(launcher[0], "TERM"));
     eventually("another launcher comes", SOON, || {
@@ -347,10 +387,8 @@ fn a_launcher_that_is_started_again_knows_the_workers_that_run() {
     });
     assert!(signal(worker, "CONT"));
     wait_until_gone(&mut client, "waiting");
-    let mut client = connect(&server, "busy");
-    eventually("the next ones do what it has not done", SOON, || {
-        client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) == MANY as i64
-    });
+    holder.run("ROLLBACK");
+    wait_until_gone(&mut holder, "forgotten");
 }
 
 /// WITH (FORCE) ends no process of a superuser's for anybody else, and a worker is one.
