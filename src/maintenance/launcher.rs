@@ -236,7 +236,9 @@ impl Databases {
             self.is_said = false;
             return;
         }
-        let is_settled = database::registered(shared).all(|place| place.database.last_pass.load(Acquire) != i64::MIN);
+        let is_settled = database::registered(shared).all(|place| {
+            place.database.presence() != Presence::Absent && place.database.last_pass.load(Acquire) != i64::MIN
+        });
         if self.is_said || !is_settled {
             return;
         }
