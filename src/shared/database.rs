@@ -233,14 +233,12 @@ impl Database {
     }
 
     /// What is to be carried over a restart, if there is something.
-    #[expect(dead_code, reason = "the snapshot file has no place for it yet")]
     pub fn unrecorded_to_save(&self) -> Option<UnrecordedLimits> {
         let limits = self.unrecorded.limits();
         (!limits.is_none()).then_some(limits)
     }
 
     /// What an earlier run has left. At the start, before there are other processes.
-    #[expect(dead_code, reason = "the snapshot file has no place for it yet")]
     pub fn restore_unrecorded(&self, saved: &UnrecordedLimits) {
         self.unrecorded.restore(saved);
         self.hurry_purge();

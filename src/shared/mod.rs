@@ -335,6 +335,8 @@ unsafe extern "C-unwind" fn on_startup() {
             shared.registry.format();
         }
         SHARED = Some(shared);
-        snapshot::start(&shared);
+        if let Some(shared) = get() {
+            snapshot::start(shared);
+        }
     }
 }

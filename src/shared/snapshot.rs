@@ -35,11 +35,11 @@ use std::io::{self, BufWriter};
 use std::os::unix::fs::OpenOptionsExt;
 
 use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
-use session_timeout_core::registry::snapshot::{self, Binding, Record, Records};
+use session_timeout_core::registry::snapshot::{self, Binding, Record, Records, SavedLimits};
 
-use super::Shared;
+use super::{Shared, database};
 use crate::process::PerProcess;
 
 /// Relative to the data directory, which is the current one of all processes.
@@ -59,7 +59,7 @@ static START: PerProcess<Cell<Option<Start>>> = PerProcess::new(Cell::new(None))
 
 /// When the shared memory has been made, in the postmaster or a single-user server: takes in what the last shutdown left,
 /// and sees to it that this one leaves something.
-pub fn start(shared: &Shared) {
+pub fn start(shared: &'static Shared) {
     // SAFETY: plain reads of the process's state. The postmaster empties the list of callbacks when it restarts after a
     // crash, and comes here again.
     unsafe {
@@ -92,7 +92,7 @@ struct Read {
     without_room: u64,
 }
 
-fn take_in(shared: &Shared, binding: &Binding) -> Result<Option<Read>, String> {
+fn take_in(shared: &'static Shared, binding: &Binding) -> Result<Option<Read>, String> {
     let file = match File::open(FILE) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -101,12 +101,15 @@ fn take_in(shared: &Shared, binding: &Binding) -> Result<Option<Read>, String> {
     let mut read = Read::default();
     for record in Records::open(file, binding).map_err(|why| why.to_string())? {
         let record = record.map_err(|why| why.to_string())?;
-        let count = if shared.registry.restore(&record) {
-            &mut read.restored
-        } else {
-            &mut read.without_room
-        };
-        *count += 1;
+        match record {
+            Record::Session(session) if shared.registry.restore(&session) => read.restored += 1,
+            Record::Session(_) => read.without_room += 1,
+            Record::Unrecorded(saved) => {
+                if let Some(database) = database::enter(shared, Oid::from(saved.database)) {
+                    database.restore_unrecorded(&saved.limits());
+                }
+            }
+        }
     }
     Ok(Some(read))
 }
@@ -168,8 +171,12 @@ unsafe extern "C-unwind" fn on_exit(code: i32, _argument: Datum) {
     let done = match control.state {
         pg_sys::DBState::DB_SHUTDOWNED => {
             let rest = (start.without_room > 0).then(old).into_iter().flatten();
-            let rest = rest.filter(|record| !shared.registry.has_entry_for(record));
-            leave(&control.binding, shared.registry.unsaved().chain(rest))
+            let rest = rest.filter(|record| match record {
+                Record::Session(session) => !shared.registry.has_entry_for(session),
+                Record::Unrecorded(_) => false,
+            });
+            let sessions = shared.registry.unsaved().map(Record::Session);
+            leave(&control.binding, unrecorded(shared).chain(sessions).chain(rest))
         }
         pg_sys::DBState::DB_SHUTDOWNED_IN_RECOVERY if old().next().is_some() => leave(&control.binding, old()),
         _ => return,
@@ -178,6 +185,15 @@ unsafe extern "C-unwind" fn on_exit(code: i32, _argument: Datum) {
         let _ = fs::remove_file(UNFINISHED);
         say(format!("could not write \"{FILE}\": {error}"));
     }
+}
+
+/// What is known of expiries that no entry records.
+fn unrecorded(shared: &'static Shared) -> impl Iterator<Item = Record> {
+    let databases = shared.databases.iter().filter(|database| database.is_used());
+    databases.filter_map(|database| {
+        let limits = database.unrecorded_to_save()?;
+        Some(Record::Unrecorded(SavedLimits::new(database.oid().into(), &limits)))
+    })
 }
 
 fn leave(binding: &Binding, records: impl Iterator<Item = Record>) -> io::Result<()> {

@@ -177,10 +177,7 @@ fn other_changes_by_hand_keep_the_version() {
     let (mut app, sid) = (app(), new_sid());
     app.open(&sid);
     let before = row(&mut app, &sid).version;
-    for set in [
-        "user_name = 'another'",
-        "digest = digest",
-    ] {
+    for set in ["user_name = 'another'", "digest = digest"] {
         update(&mut app, &sid, set);
         assert_eq!(row(&mut app, &sid).version, before, "{set}");
     }

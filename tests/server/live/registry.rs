@@ -6,28 +6,18 @@ use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, error_of, eventually, param};
 
 use super::support::{
-    QUICK, QUIET, alone, and, database, database_of, figure, live, on_small, open_expired, small, wait_until_gone,
-    wait_until_idle,
+    QUICK, QUIET, alone, and, clogged, database, database_of, figure, live, on_small, open_expired, open_sessions,
+    small, wait_until_gone, wait_until_idle,
 };
 use crate::in_flight::SOON;
 use crate::support::{SessionCalls, new_sid};
-
-fn open_many(client: &mut Client, count: usize) -> Vec<String> {
-    let sids: Vec<String> = (0..count).map(|_| new_sid()).collect();
-    client.run("BEGIN");
-    for sid in &sids {
-        client.open_as(sid, "many");
-    }
-    client.run("COMMIT");
-    sids
-}
 
 #[test]
 fn sessions_beyond_the_registry_are_answered_right() {
     let server = small();
     let database = on_small(&server, "beyond", &QUICK);
     let (mut client, mut other) = (database.connect(), database.connect());
-    let sids = open_many(&mut client, 500);
+    let sids = open_sessions(&mut client, 500);
     for sid in &sids {
         assert!(other.check(sid));
     }
@@ -50,7 +40,7 @@ fn eviction_loses_no_activity_but_what_is_counted() {
     let server = small();
     let database = on_small(&server, "evicted", &QUICK);
     let mut client = database.connect();
-    let sids = open_many(&mut client, 1000);
+    let sids = open_sessions(&mut client, 1000);
     let lost_before = figure(&mut client, "lost_touches");
     let full_before = figure(&mut client, "registry_full");
     let mut touched = Vec::new();
@@ -85,7 +75,7 @@ fn a_full_registry_is_said_once_in_the_log() {
     let server = small();
     let database = on_small(&server, "said", &QUICK);
     let mut client = database.connect();
-    let sids = open_many(&mut client, 300);
+    let sids = open_sessions(&mut client, 300);
     let said = || {
         let log = server.log();
         log.lines()
@@ -100,18 +90,6 @@ fn a_full_registry_is_said_once_in_the_log() {
         }
     }
     assert_eq!(said() - before, 1, "in four seconds");
-}
-
-/// A registry in which nothing can be evicted, as the table is locked against the worker. Answers the lock's holder.
-fn clogged(client: &mut Client, mut holder: Client) -> Client {
-    let sids = open_many(client, 400);
-    holder.run("BEGIN; LOCK TABLE session_timeout.session IN SHARE MODE");
-    let before = figure(client, "registry_full");
-    for sid in &sids {
-        assert!(client.check(sid));
-    }
-    assert!(figure(client, "registry_full") > before);
-    holder
 }
 
 #[test]
@@ -152,10 +130,10 @@ fn one_database_does_not_crowd_out_the_unwritten_activity_of_another() {
     let server = small();
     let (modest, greedy) = (on_small(&server, "modest", &QUIET), on_small(&server, "greedy", &QUICK));
     let mut client = modest.connect();
-    let sids = open_many(&mut client, 20);
+    let sids = open_sessions(&mut client, 20);
     let touched: Vec<_> = sids.iter().map(|sid| client.verdict(sid).last_activity).collect();
     let mut crowd = greedy.connect();
-    for sid in open_many(&mut crowd, 500) {
+    for sid in open_sessions(&mut crowd, 500) {
         assert!(crowd.check(&sid));
     }
     for (sid, touched) in sids.iter().zip(touched) {
@@ -175,8 +153,8 @@ fn a_database_whose_activity_cannot_be_written_makes_room_for_another() {
     let server = small();
     let (modest, greedy) = (on_small(&server, "modest", &QUIET), on_small(&server, "greedy", &QUIET));
     let (mut client, mut crowd) = (modest.connect(), greedy.connect());
-    let many = open_many(&mut crowd, 400);
-    let sids = open_many(&mut client, 20);
+    let many = open_sessions(&mut crowd, 400);
+    let sids = open_sessions(&mut client, 20);
     let _holder = locked(&greedy);
     let before = figure(&mut crowd, "registry_full");
     for sid in &many {
@@ -199,9 +177,9 @@ fn expired_sessions_that_cannot_be_deleted_make_room_for_another_database_and_st
     let server = small();
     let (modest, greedy) = (on_small(&server, "modest", &QUIET), on_small(&server, "greedy", &QUIET));
     let (mut client, mut crowd) = (modest.connect(), greedy.connect());
-    let many = open_many(&mut crowd, 200);
+    let many = open_sessions(&mut crowd, 200);
     crowd.run("UPDATE session_timeout.session SET last_activity = now() - interval '3 hours'");
-    let sids = open_many(&mut client, 20);
+    let sids = open_sessions(&mut client, 20);
     let mut holder = locked(&greedy);
     for sid in &many {
         assert_eq!(crowd.verdict(sid).status, "idle_expired");
@@ -355,7 +333,7 @@ fn the_registry_s_fill_is_shown() {
     assert!(client.value::<bool>("SELECT preloaded FROM session_timeout.stat_session_timeout", &[]));
     assert!(figure(&mut client, "capacity") >= 100_000);
     let before = figure(&mut client, "entries");
-    for sid in open_many(&mut client, 10) {
+    for sid in open_sessions(&mut client, 10) {
         assert!(client.check(&sid));
     }
     assert_eq!(figure(&mut client, "entries") - before, 10);

@@ -14,9 +14,9 @@ use super::cluster::{
     Book, Life, Load, assert_kept, assert_no_process_broke, assert_settles, check_many, connect_again, open_many,
     processes, signal, size, written_until,
 };
-use super::support::{is_resting, preloaded};
+use super::support::{QUIET, clogged, database_of, is_resting, open_expired, preloaded, wait_until_gone};
 use crate::in_flight::SOON;
-use crate::support::SessionCalls;
+use crate::support::{SessionCalls, new_sid};
 
 /// Restarts under load: all that was acknowledged is there, but for the activity since the last flush where it is no clean
 /// restart.
@@ -91,6 +91,32 @@ fn a_session_that_was_found_expired_stays_so_over_a_restart_though_the_delay_is_
         client.set_param(param::DELAY, Some("7200"));
         eventually("its row goes", SOON, || client.stored(&format!("sid-{n}")).is_none());
         assert_eq!(client.event_kinds(&format!("sid-{n}")), ["idle_expired"]);
+    }
+}
+
+/// Twenty sessions are found expired that the registry has no room to say so of, as all of it is dirty and the table is locked.
+#[test]
+fn expiries_that_found_no_room_are_final_over_a_restart() {
+    let server = preloaded().setting("session_timeout.max_sessions", "100").start();
+    let database = database_of(&server, "roomless_restart", &QUIET);
+    let mut client = database.connect();
+    let expired: Vec<String> = (0..20).map(|_| new_sid()).collect();
+    for sid in &expired {
+        open_expired(&mut client, sid);
+    }
+    let _holder = clogged(&mut client, database.connect());
+    for sid in &expired {
+        assert!(!client.check(sid));
+    }
+    client.set_param(param::DELAY, Some("1 day"));
+    server.stop(Shutdown::Fast);
+    server.start();
+    let mut client = connect_again(&database.config());
+    for sid in &expired {
+        assert!(!client.check(sid));
+    }
+    for sid in &expired {
+        wait_until_gone(&mut client, sid);
     }
 }
 

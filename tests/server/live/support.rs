@@ -10,7 +10,7 @@ use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, ServerBuilder, eventually, param, wait_for};
 
 use crate::in_flight::{InFlight, SOON};
-use crate::support::SessionCalls;
+use crate::support::{SessionCalls, new_sid};
 
 /// Parameters of a worker that has next to nothing to wait for.
 pub const QUICK: [(&str, &str); 2] = [(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")];
@@ -254,4 +254,26 @@ pub fn hang_in_commit(database: &Database, sql: &str, sid: &str) -> InFlight<()>
 pub fn let_go(client: &mut Client, hanging: InFlight<()>) {
     assert!(client.value::<bool>("SELECT pg_cancel_backend($1)", &[&hanging.pid()]));
     hanging.answer();
+}
+
+pub fn open_sessions(client: &mut Client, count: usize) -> Vec<String> {
+    let sids: Vec<String> = (0..count).map(|_| new_sid()).collect();
+    client.run("BEGIN");
+    for sid in &sids {
+        client.open_as(sid, "many");
+    }
+    client.run("COMMIT");
+    sids
+}
+
+/// A registry in which nothing can be evicted, as the table is locked against the worker. Answers the lock's holder.
+pub fn clogged(client: &mut Client, mut holder: Client) -> Client {
+    let sids = open_sessions(client, 400);
+    holder.run("BEGIN; LOCK TABLE session_timeout.session IN SHARE MODE");
+    let before = figure(client, "registry_full");
+    for sid in &sids {
+        assert!(client.check(sid));
+    }
+    assert!(figure(client, "registry_full") > before);
+    holder
 }

@@ -2,7 +2,7 @@
 //!
 //! A file: [`MAGIC`], the version of its format, the [`Binding`], a number of [`Record`]s, each in postcard's encoding, and
 //! the SHA-256 of all that. It is bound to the checkpoint that ended the cluster it was written by, so that it fits nothing
-//! but the very same data. It gives activity and marks, never validity: an entry made from it is unverified, and counts only
+//! but the very same data. It gives activity, marks and the limits of unrecorded expiries, never validity: an entry made from it is unverified, and counts only
 //! where the row's version is its own.
 //!
 //! It is written and read record by record, in memory that does not grow with their number: the postmaster does both.
@@ -14,12 +14,13 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::Key;
 use super::table::Room;
 use super::word::Word;
+use super::{Key, UnrecordedLimits};
 use crate::digest::Digest;
 
 /// What such a file begins with; the next byte is the format's version.
@@ -56,6 +57,35 @@ pub struct Binding {
 pub enum Record {
     /// A session that has activity or a mark that its row has not.
     Session(SavedSession),
+    /// What is known of expiries in a database that no entry records.
+    Unrecorded(SavedLimits),
+}
+
+/// The [limits](UnrecordedLimits) of one database, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedLimits {
+    /// Its OID.
+    pub database: u32,
+    idle: Option<i64>,
+    absolute: Option<i64>,
+}
+
+impl SavedLimits {
+    /// To be written.
+    pub fn new(database: u32, limits: &UnrecordedLimits) -> Self {
+        let millis = |limit: Option<TimeDelta>| limit.map(|limit| limit.num_milliseconds());
+        Self {
+            database,
+            idle: millis(limits.idle()),
+            absolute: millis(limits.absolute()),
+        }
+    }
+
+    /// As they were read.
+    pub fn limits(&self) -> UnrecordedLimits {
+        let span = |millis: Option<i64>| millis.and_then(TimeDelta::try_milliseconds);
+        UnrecordedLimits::saved(span(self.idle), span(self.absolute))
+    }
 }
 
 /// One session's activity and mark.
@@ -325,6 +355,30 @@ mod tests {
         for sessions in [0, 1, 100, 10_000] {
             let (file, records) = file(sessions);
             assert_eq!(read(&file, &HERE), Ok(records));
+        }
+    }
+
+    #[test]
+    fn limits_of_unrecorded_expiries_are_read_as_they_were() {
+        let second = TimeDelta::seconds(1);
+        for (idle, absolute) in [
+            (Some(second), None),
+            (None, Some(second * 7)),
+            (Some(second), Some(second * 7)),
+        ] {
+            let limits = UnrecordedLimits::saved(idle, absolute);
+            let record = Record::Unrecorded(SavedLimits::new(5, &limits));
+            let mut file = Vec::new();
+            write(&mut file, &HERE, [record, session(1)].into_iter()).expect("memory takes it");
+            let records = read(&file, &HERE).expect("it is whole");
+            assert_eq!(records, [record, session(1)]);
+            let Record::Unrecorded(read) = records[0] else {
+                panic!("another kind");
+            };
+            assert_eq!(
+                (read.database, read.limits().idle(), read.limits().absolute()),
+                (5, idle, absolute)
+            );
         }
     }
 

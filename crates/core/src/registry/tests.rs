@@ -675,6 +675,7 @@ fn a_check_that_waited_for_the_lock_reads_the_clock_again() {
         fn exclusive<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
             work()
         }
+        fn displaced(&self, _: Displaced) {}
     }
     struct Late;
     impl Clock for Late {

@@ -1,6 +1,6 @@
 //! What the worker and the shutdown do with the entries: look for them, write them down, end them, take them in again.
 
-use super::snapshot::Record;
+use super::snapshot::SavedSession;
 use super::table::{Entry, Room};
 use super::{Key, Locks, Registry, Row, Word};
 use crate::digest::Digest;
@@ -212,19 +212,18 @@ impl<'m, L: Locks> Registry<'m, L> {
 
     /// What no row has: marked sessions first, since there may be less room where they are restored, and a mark lost lets a
     /// session live on; then dirty ones. Nobody else may use the registry meanwhile.
-    pub fn unsaved(&self) -> impl Iterator<Item = Record> + use<'m, L> {
+    pub fn unsaved(&self) -> impl Iterator<Item = SavedSession> + use<'m, L> {
         let table = self.table;
         [Wanted::Marked, Wanted::Dirty]
             .into_iter()
             .flat_map(move |wanted| (0..table.partitions()).map(move |partition| (wanted, partition)))
             .flat_map(move |(wanted, partition)| table.entries(partition).filter(move |entry| entry.is_wanted(wanted)))
-            .map(|entry| Record::Session(entry.saved()))
+            .map(|entry| entry.saved())
     }
 
     /// Takes in what an earlier registry had unsaved: an unverified entry, which counts only where the row is of its
     /// version. Whether there was room. Exclusive lock.
-    pub fn restore(&self, record: &Record) -> bool {
-        let Record::Session(session) = record;
+    pub fn restore(&self, session: &SavedSession) -> bool {
         let key = session.key();
         let place = self.table.place(&key);
         self.locks.exclusive(place.partition, || {
@@ -240,8 +239,7 @@ impl<'m, L: Locks> Registry<'m, L> {
     }
 
     /// Whether there is an entry for what an earlier registry had unsaved, so that its own is the newer. Shared lock.
-    pub fn has_entry_for(&self, record: &Record) -> bool {
-        let Record::Session(session) = record;
+    pub fn has_entry_for(&self, session: &SavedSession) -> bool {
         let key = session.key();
         let place = self.table.place(&key);
         self.locks
