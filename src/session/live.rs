@@ -7,7 +7,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 use session_timeout_core::digest::Digest;
 use session_timeout_core::params::Params;
-use session_timeout_core::registry::{Checked, Key, Loaded, Marked, Missing, Row, Touched};
+use session_timeout_core::registry::{Checked, Key, Loaded, Marked, Missing, Row, Touched, UnrecordedLimits};
 use session_timeout_core::time::{Clock, Timestamp};
 use session_timeout_core::verdict::{Expiry, Judgement, Request, Status, judge};
 
@@ -222,6 +222,7 @@ impl Check<'_> {
     /// follows at its end.
     fn own(&self, change: Change) -> Answered {
         for attempt in 1.. {
+            let limits = self.unrecorded();
             let Some((row, is_own)) = self.read_with_writer() else {
                 let status = if change == Change::Closed {
                     Status::Closed
@@ -231,10 +232,18 @@ impl Check<'_> {
                 return Answered::NoSession(status);
             };
             let (answered, found) = self.judge_row(&row);
+            let last = attempt >= TRIES;
             match found {
+                // Others see the same row: the touch counts whatever becomes of this transaction.
+                Found::Touch if !is_own && !transaction::has_changed_parameters() => {
+                    match self.touch_by_row(&row, &limits) {
+                        Touched::Yes => {}
+                        Touched::Over if !last => continue,
+                        Touched::Over | Touched::NoEntry => self.counters().lost_touches.add_one(),
+                    }
+                }
                 Found::Touch => transaction::touch_later(&self.key, &row, self.now()),
                 Found::Expiry(expiry) => {
-                    let last = attempt >= TRIES;
                     let judged = answered.row_of(&row);
                     match record_expiry(self.shared, &self.key, &judged, is_own, self.params, expiry, last) {
                         Recorded::Yes => {}
@@ -256,14 +265,11 @@ impl Check<'_> {
             self.counters().in_flux.add_one();
             return Some(Answered::NoSession(Status::Unknown));
         };
+        let limits = self.unrecorded();
         let (answered, found) = self.judge_row(&row);
         match found {
-            Found::Touch => match self.shared.registry.touch(&self.key, row.version, self.now()) {
-                Touched::Yes => {
-                    if let Some(database) = database::mine(self.shared) {
-                        database.set_dirty();
-                    }
-                }
+            Found::Touch => match self.touch_by_row(&row, &limits) {
+                Touched::Yes => {}
                 Touched::Over if !last => return None,
                 Touched::Over | Touched::NoEntry => self.counters().lost_touches.add_one(),
             },
@@ -272,6 +278,30 @@ impl Check<'_> {
         }
         self.counters().in_flux.add_one();
         Some(answered)
+    }
+
+    /// The row has answered that the session is valid: an entry of this opening takes the touch, made for it if there is none.
+    /// `limits` are as they were before the row was judged.
+    fn touch_by_row(&self, row: &Row, limits: &UnrecordedLimits) -> Touched {
+        let registry = &self.shared.registry;
+        let touched = match registry.touch(&self.key, row.version, self.now()) {
+            Touched::NoEntry => {
+                let holds = || self.unrecorded() == *limits;
+                registry.touch_by_row(&self.key, row, self.now(), holds)
+            }
+            touched => touched,
+        };
+        if touched == Touched::Yes
+            && let Some(database) = database::mine(self.shared)
+        {
+            database.set_dirty();
+        }
+        touched
+    }
+
+    /// The limits of this database's unrecorded expiries.
+    fn unrecorded(&self) -> UnrecordedLimits {
+        database::mine(self.shared).map_or_else(UnrecordedLimits::default, |database| database.unrecorded.limits())
     }
 
     /// The row has answered that the session is expired: that is final. False where the row was not the newest, or the

@@ -51,7 +51,7 @@ pub enum Loaded {
 pub enum Touched {
     /// The entry has it.
     Yes,
-    /// There is no entry of this opening: the touch is lost.
+    /// There is no entry of this opening, nor room for one: the touch is lost.
     NoEntry,
     /// This opening is over: what the row said does not hold any more. Check again.
     Over,
@@ -210,6 +210,33 @@ impl<'m, L: Locks> Registry<'m, L> {
                 }
                 _ => Touched::NoEntry,
             })
+    }
+
+    /// As [`Registry::touch`], and makes an entry, unverified, if there is none of this opening: what it records counts only
+    /// for the row's version. `holds` says under the lock whether the row still is what it was judged to be. Exclusive lock.
+    pub fn touch_by_row(&self, key: &Key, row: &Row, now: Timestamp, holds: impl FnOnce() -> bool) -> Touched {
+        let place = self.table.place(key);
+        self.locks.exclusive(place.partition, || {
+            let entry = match self.table.find(place, key) {
+                Some(entry) if entry.version() > row.version || entry.is_sealed(row.version) => return Touched::Over,
+                Some(entry) if entry.version() == row.version => entry,
+                // The transaction that wrote the row is about to say what of the older opening goes on with it.
+                Some(entry) if entry.is_in_flux() && !entry.is_placeholder() => return Touched::Over,
+                _ if !holds() => return Touched::Over,
+                found => {
+                    let Some(entry) = found.or_else(|| self.insert(place, key, Room::ForLoads)) else {
+                        return Touched::NoEntry;
+                    };
+                    entry.fill(row, Word::of(row.session.last_activity));
+                    entry.set_unverified();
+                    entry
+                }
+            };
+            match entry.touch(now).mark() {
+                None => Touched::Yes,
+                Some(_) => Touched::Over,
+            }
+        })
     }
 
     /// Moves activity forward where the entry is this opening's; makes one, unverified, where there is none: for a

@@ -144,7 +144,13 @@ impl Checker {
     /// begins anew.
     fn record(&mut self, row: &Row, valid: bool, world: &mut World) -> bool {
         if valid {
-            let touched = world.registry.touch(&key(self.of), row.version, self.at);
+            let touched = match world.registry.touch(&key(self.of), row.version, self.at) {
+                Touched::NoEntry => {
+                    // Judged in the same step.
+                    world.registry.touch_by_row(&key(self.of), row, self.at, || true)
+                }
+                touched => touched,
+            };
             self.lost = touched != Touched::Yes;
             return touched != Touched::Over;
         }
