@@ -5,17 +5,28 @@ takes no trigger of ours, as its owner is the server's superuser. So the other w
 read from the extension's rows, past every cache, and what is stored here follows within minutes (a scheduled action).
 """
 
+import re
+
 import psycopg2.errors
+from babel.units import format_unit
 
 from odoo import api, models
 from odoo.addons.base.models.ir_model import MODULE_UNINSTALL_FLAG
 from odoo.exceptions import ValidationError
+from odoo.tools.misc import babel_locale_parse
 
 PREFIX = "inactive_session_time_out_"
 DELAY = PREFIX + "delay"
+ABSOLUTE_DELAY = PREFIX + "absolute_delay"
 IGNORED_URL = PREFIX + "ignored_url"
 IGNORED_URL_MODE = PREFIX + "ignored_url_mode"
 WARNING = PREFIX + "warning"
+# Those that log everybody out where they are too short.
+LIMITS = (DELAY, ABSOLUTE_DELAY)
+# In seconds: a shorter limit must be meant. Minutes are easily written where seconds are asked for.
+SHORTEST = 60
+LONGEST = 9e12  # what the extension can count
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*", re.ASCII)
 # The community modules with the same parameters.
 COMMUNITY = ("auth_session_timeout", "inactive_session_timeout")
 # What holds where the extension's row has been deleted.
@@ -74,12 +85,31 @@ class IrConfigParameter(models.Model):
 
     @api.model
     def _session_timeout_seconds(self, value):
-        """A length of time that the extension has taken."""
+        """A length of time as the extension takes it; None for what is none. In PostgreSQL a year has 365.25 days."""
+        value = value or ""
+        if NUMBER.fullmatch(value):
+            return max(-LONGEST, min(float(value), LONGEST))
         try:
-            return float(value)
-        except ValueError:
-            self.env.cr.execute("SELECT extract(epoch FROM %s::pg_catalog.interval)", (value,))
-            return float(self.env.cr.fetchone()[0])
+            with self.env.cr.savepoint(flush=False):  # computed fields ask, whose cache a flush would empty
+                self.env.cr.execute(
+                    "SELECT extract(epoch FROM i) - extract(year FROM i) * 5.25 * 86400 FROM CAST(%s AS pg_catalog.interval) AS i",
+                    (value,), log_exceptions=False,
+                )
+                [seconds] = self.env.cr.fetchone()
+        except psycopg2.DataError:
+            return None
+        return max(-LONGEST, min(float(seconds), LONGEST))
+
+    @api.model
+    def _session_timeout_in_words(self, seconds):
+        """A length of time in the user's language, such as 1 hour 30 minutes."""
+        locale = babel_locale_parse(self.env.lang or "en_US")
+        minutes, seconds = divmod(round(seconds, 3), 60)
+        hours, minutes = divmod(int(minutes), 60)
+        days, hours = divmod(hours, 24)
+        parts = (("day", days), ("hour", hours), ("minute", minutes), ("second", round(seconds, 3)))
+        words = [format_unit(number, f"duration-{unit}", locale=locale) for unit, number in parts if number]
+        return " ".join(words)
 
     # ---- Writing ----
 
@@ -112,6 +142,8 @@ class IrConfigParameter(models.Model):
         value = str(value)
         if key == DELAY and not self.env.registry._init_modules.isdisjoint(COMMUNITY):
             self._session_timeout_refuse_for_community(value)
+        if key in LIMITS and not self.env.context.get("session_timeout_confirmed"):
+            self._session_timeout_refuse_short(key, value)
         try:
             with self.env.cr.savepoint():
                 self.env.cr.execute("SELECT session_timeout.set_param(%s, %s)", (key, value), log_exceptions=False)
@@ -131,6 +163,25 @@ class IrConfigParameter(models.Model):
                     value=value,
                 )
             ) from error
+
+    @api.model
+    def _session_timeout_is_short(self, key, value):
+        """Whether this limit is new, and so short that it logs people out while they work."""
+        seconds = self._session_timeout_seconds(value)
+        return seconds is not None and 0 < seconds < SHORTEST and value.strip() != self._get_param(key)
+
+    @api.model
+    def _session_timeout_refuse_short(self, key, value):
+        """A number without a unit may have been meant as minutes."""
+        if NUMBER.fullmatch(value) and self._session_timeout_is_short(key, value):
+            raise ValidationError(
+                self.env._(
+                    "“%(value)s” means %(time)s: everybody would be logged out that soon. Write the unit: %(value)s minutes, "
+                    "or %(value)s seconds if you mean that.",
+                    value=value.strip(),
+                    time=self._session_timeout_in_words(self._session_timeout_seconds(value)),
+                )
+            )
 
     @api.model
     def _session_timeout_refusal(self, key, value, error):

@@ -3,7 +3,7 @@ from unittest.mock import patch
 from odoo.exceptions import AccessError, ValidationError
 from odoo.tests import tagged
 
-from ..models.ir_config_parameter import DELAY, FOLLOW, IGNORED_URL, WARNING
+from ..models.ir_config_parameter import ABSOLUTE_DELAY, DEFAULTS, DELAY, FOLLOW, IGNORED_URL, WARNING
 from .common import SessionTimeoutCase, new_test_user
 
 
@@ -76,7 +76,7 @@ class TestParameters(SessionTimeoutCase):
         ).execute()
         self.assertEqual(self.extension_value(DELAY), "30 minutes")
         self.assertEqual(self.extension_value(WARNING), "60")
-        self.assertEqual(self.extension_value(IGNORED_URL), "/websocket, /poll/*")
+        self.assertEqual(self.extension_value(IGNORED_URL), "/websocket,/poll/*")
 
     def test_settings_show_the_extensions_rows(self):
         self.change_in_the_extension(DELAY, "45 minutes")
@@ -92,6 +92,75 @@ class TestParameters(SessionTimeoutCase):
         self.env["res.config.settings"].create({"session_timeout_delay": "600"}).execute()
         self.assertEqual(self.extension_value(IGNORED_URL), "")
         self.assertEqual(self.extension_value(DELAY), "600")
+
+    def settings(self, **values):
+        return self.env["res.config.settings"].create(values)
+
+    def test_settings_show_ignored_urls_one_a_line_and_store_them_with_commas(self):
+        # A community module splits the list at commas alone.
+        self.assertEqual(self.settings().session_timeout_ignored_url, DEFAULTS[IGNORED_URL].replace(",", "\n"))
+        self.settings(session_timeout_ignored_url="/websocket\n/poll/*\n\n /longpolling/*").execute()
+        self.assertEqual(self.extension_value(IGNORED_URL), "/websocket,/poll/*,/longpolling/*")
+
+    def test_settings_leave_a_list_of_ignored_urls_that_was_not_changed_as_it_is_written(self):
+        self.parameters.set_param(IGNORED_URL, "/websocket, /poll/*")
+        self.settings(session_timeout_delay="600").execute()
+        self.assertEqual(self.extension_value(IGNORED_URL), "/websocket, /poll/*")
+
+    def test_settings_show_what_a_time_means(self):
+        for value, meaning in (
+            ("5", "5 seconds"),
+            ("0.5", "0.5 seconds"),
+            ("7200", "2 hours"),
+            ("1h30m", "1 hour 30 minutes"),
+            ("1 month", "30 days"),
+            ("1 year", "360 days"),  # as the extension counts
+            ("0", "no limit"),
+            ("-5", "no limit"),
+            ("-5 minutes", "no limit"),
+            ("five", "not a length of time"),
+        ):
+            with self.subTest(value):
+                settings = self.settings(session_timeout_delay=value, session_timeout_warning=value)
+                self.assertEqual(settings.session_timeout_delay_means, meaning)
+                self.assertEqual(settings.session_timeout_warning_means, meaning.replace("limit", "countdown"))
+        self.env["res.lang"]._activate_lang("de_DE")
+        german = self.settings(session_timeout_delay="5").with_context(lang="de_DE")
+        self.assertEqual(german.session_timeout_delay_means, "5 Sekunden")
+
+    def test_settings_want_a_confirmation_for_less_than_a_minute(self):
+        for value in ("5", "5 seconds", "00:00:59"):
+            with self.subTest(value):
+                settings = self.settings(session_timeout_delay=value)
+                self.assertTrue(settings.session_timeout_delay_is_short)
+                with self.assertRaisesRegex(ValidationError, "everybody would be logged out that soon"):
+                    settings.execute()
+                self.assertEqual(self.extension_value(DELAY), "7200")
+        self.settings(session_timeout_delay="5", session_timeout_confirmed=True).execute()
+        self.assertEqual(self.extension_value(DELAY), "5")
+        with self.subTest("but not for what is in force already"):
+            self.settings(session_timeout_warning="2").execute()
+            self.assertEqual(self.extension_value(DELAY), "5")
+
+    def test_settings_want_no_confirmation_for_no_limit(self):
+        for value in ("0", "-5"):
+            self.settings(session_timeout_delay=value).execute()
+            self.assertEqual(self.extension_value(DELAY), value)
+
+    def test_a_system_parameter_of_less_than_a_minute_gives_its_unit(self):
+        for key, default in ((DELAY, "7200"), (ABSOLUTE_DELAY, "0")):
+            with self.subTest(key):
+                for value in ("5", " 5", "59.9"):
+                    with self.assertRaisesRegex(ValidationError, "or .* seconds if you mean that"):
+                        self.parameters.set_param(key, value)
+                self.assertEqual(self.extension_value(key), default)
+                for value in ("5 seconds", "60", "-5"):
+                    self.parameters.set_param(key, value)
+                    self.assertEqual(self.extension_value(key), value)
+
+    def test_a_warning_may_be_short(self):
+        self.parameters.set_param(WARNING, "5")
+        self.assertEqual(self.extension_value(WARNING), "5")
 
     def test_beside_a_community_module_a_delay_is_whole_seconds(self):
         # It takes the delay with int(), on each request.

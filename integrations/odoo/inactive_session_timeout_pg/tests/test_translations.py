@@ -31,7 +31,7 @@ class TestTranslations(TransactionCase):
     def test_a_translation_keeps_the_placeholders(self):
         for path in DIRECTORY.glob("*.po"):
             for entry in polib.pofile(str(path)):
-                for placeholder in ("%s", "%(value)s", "%(key)s", "%(extension)s", "%(database)s", "%(role)s"):
+                for placeholder in ("%s", "%(value)s", "%(time)s", "%(key)s", "%(extension)s", "%(database)s", "%(role)s"):
                     with self.subTest(language=path.stem, term=entry.msgid):
                         self.assertEqual(entry.msgid.count(placeholder), entry.msgstr.count(placeholder))
 
