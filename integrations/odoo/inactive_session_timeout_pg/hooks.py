@@ -9,7 +9,7 @@ import psycopg2.errors
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
-from .models.ir_config_parameter import COMMUNITY, DEFAULTS, DELAY, FOLLOW, IGNORED_URL
+from .models.ir_config_parameter import COMMUNITY, DEFAULTS, DELAY, IGNORED_URL
 from .models.session_timeout_login import INSTALLATION
 
 _logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ def uninstall_hook(env):
     cr = env.cr
     try:
         with cr.savepoint():
-            cr.execute(FOLLOW, log_exceptions=False)
+            env["ir.config_parameter"]._session_timeout_follow()
             env["session.timeout.login"]._end_expired()
     except (psycopg2.errors.InvalidSchemaName, psycopg2.errors.UndefinedTable, psycopg2.errors.InsufficientPrivilege) as error:
         _logger.warning("Sessions that have expired may be logged in again: %s", error)

@@ -5,7 +5,7 @@ import shutil
 import time
 import unittest
 
-from harness import ADDON, BINDIR, DIRECTORY, MAIN, USERS, Browser, Cluster, Odoo, installed
+from harness import ADDON, BINDIR, DIRECTORY, MAIN, USERS, Browser, Cluster, Odoo, in_parallel, installed
 
 INSTALLED = f"env['ir.module.module'].search([('name', '=', {ADDON!r})])"
 DELAY, IGNORED_URL = "inactive_session_time_out_delay", "inactive_session_time_out_ignored_url"
@@ -129,6 +129,19 @@ class Install(unittest.TestCase):
         MAIN.query("DROP EXTENSION inactive_session_timeout CASCADE", database=database.name, user="postgres")
         database.shell(f"{INSTALLED}.button_immediate_uninstall()\n")
         self.assertEqual(left_behind(database), [])
+
+    def test_an_extension_created_anew_has_odoo_s_parameters_before_it_opens_a_session(self):
+        database = self.database("anew", "installed")
+        database.set_param("delay", "15 minutes")
+        database.query("UPDATE ir_config_parameter SET value = '15 minutes' WHERE key = %s", DELAY)
+        for statement in ("DROP EXTENSION inactive_session_timeout CASCADE", "CREATE EXTENSION inactive_session_timeout"):
+            MAIN.query(statement, database=database.name, user="postgres")
+        self.assertEqual(values(database)[DELAY], "7200")
+        odoo = Odoo(database)
+        self.addCleanup(odoo.stop)
+        logged_in = in_parallel(4, lambda _: Browser(odoo, "anna"))
+        self.assertEqual((values(database)[DELAY], mirrored(database)[DELAY]), ("15 minutes", "15 minutes"))
+        self.assertLessEqual(max(anna.outlook()["expires_in"] for anna in logged_in), 900)
 
     def test_installing_in_a_browser_adopts_who_is_logged_in(self):
         database = self.database("install_live")

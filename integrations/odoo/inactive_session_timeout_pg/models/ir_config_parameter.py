@@ -5,6 +5,7 @@ takes no trigger of ours, as its owner is the server's superuser. So the other w
 read from the extension's rows, past every cache, and what is stored here follows within minutes (a scheduled action).
 """
 
+import logging
 import re
 
 import psycopg2.errors
@@ -14,6 +15,8 @@ from odoo import api, models
 from odoo.addons.base.models.ir_model import MODULE_UNINSTALL_FLAG
 from odoo.exceptions import ValidationError
 from odoo.tools.misc import babel_locale_parse
+
+_logger = logging.getLogger(__name__)
 
 PREFIX = "inactive_session_time_out_"
 DELAY = PREFIX + "delay"
@@ -35,10 +38,22 @@ DEFAULTS = {
     IGNORED_URL: "/calendar/notify,/longpolling/poll,/longpolling/im_status,/websocket",
     WARNING: "300",
 }
-# Brings the stored rows in step with the extension's, which the trigger then finds as they are.
-FOLLOW = """
+# A row that is as CREATE EXTENSION made it, though Odoo's is different: the extension has been dropped and created anew.
+# Otherwise the trigger, or whoever changed the extension's row, would have written it.
+IS_NEW = """
+    EXISTS (SELECT FROM session_timeout.config_parameter AS c
+            WHERE c.key = p.key AND c.write_date IS NULL AND c.value = session_timeout.get_param(c.key))
+"""
+# The parameters of which that is so.
+NEW = f"""
+    SELECT p.key, p.value FROM ir_config_parameter AS p
+    WHERE p.key LIKE 'inactive\\_session\\_time\\_out\\_%' AND session_timeout.get_param(p.key) <> p.value AND {IS_NEW}
+"""
+# Brings the other stored rows in step with the extension's, which the trigger then finds as they are.
+FOLLOW = f"""
     UPDATE ir_config_parameter AS p SET value = session_timeout.get_param(p.key)
     WHERE p.key LIKE 'inactive\\_session\\_time\\_out\\_%' AND session_timeout.get_param(p.key) <> p.value
+      AND NOT {IS_NEW}
 """
 
 
@@ -75,7 +90,13 @@ class IrConfigParameter(models.Model):
         """What the extension's rows say now, committed by whomever."""
         if not keys:
             return {}
-        self.env.cr.execute("SELECT k, session_timeout.get_param(k) FROM unnest(%s) AS k", (list(keys),))
+        self.env.cr.execute(
+            f"""
+            SELECT k, CASE WHEN {IS_NEW} THEN p.value ELSE session_timeout.get_param(k) END
+            FROM unnest(%s) AS k LEFT JOIN ir_config_parameter AS p ON p.key = k
+            """,
+            (list(keys),),
+        )
         return {key: DEFAULTS.get(key) if value is None else value for key, value in self.env.cr.fetchall()}
 
     @api.model
@@ -112,6 +133,24 @@ class IrConfigParameter(models.Model):
         return " ".join(words)
 
     # ---- Writing ----
+
+    @api.model
+    def _session_timeout_restore(self):
+        """Give an extension that has been created anew the parameters that it had: Odoo's."""
+        self.env.cr.execute(NEW, log_exceptions=False)
+        for key, value in self.env.cr.fetchall():
+            try:
+                with self.env.cr.savepoint():
+                    self.env.cr.execute("SELECT session_timeout.set_param(%s, %s)", (key, value), log_exceptions=False)
+                _logger.info("The extension has been created anew: its parameter %s is %r again", key, value)
+            except psycopg2.errors.InvalidParameterValue:
+                _logger.warning("The extension does not take the parameter %s, which is %r", key, value)
+
+    @api.model
+    def _session_timeout_follow(self):
+        """Bring the stored rows in step with what the extension's say."""
+        self._session_timeout_restore()
+        self.env.cr.execute(FOLLOW)
 
     @api.model_create_multi
     def create(self, vals_list):

@@ -23,8 +23,6 @@ import psycopg2
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.http import STORED_SESSION_BYTES, get_session_max_inactivity, request, root
 
-from .ir_config_parameter import FOLLOW
-
 _logger = logging.getLogger(__name__)
 
 WEBSOCKET = "/websocket"
@@ -164,6 +162,8 @@ class SessionTimeoutLogin(models.Model):
         )
         if not cr.rowcount:
             return False
+        # An extension that has been created anew knows no session: none is opened before it has its parameters.
+        self.env(cr=cr)["ir.config_parameter"]._session_timeout_restore()
         cr.execute(
             """
             SELECT session_timeout.open_session(%(identifier)s, u.login, idle_delay => %(delay)s)
@@ -293,7 +293,7 @@ class SessionTimeoutLogin(models.Model):
         """Delete the files of sessions that the extension has ended, and later what is known of them here."""
         if not self._is_preloaded():
             self.env.cr.execute("SELECT session_timeout.purge_sessions()")  # preloaded, a worker does it
-        self.env.cr.execute(FOLLOW)
+        self.env["ir.config_parameter"]._session_timeout_follow()
         # One data directory serves all databases: that these sessions are over says nothing about the original's.
         self.env.cr.execute("DELETE FROM session_timeout_login WHERE database <> pg_catalog.current_database()")
         # Files may have been written once more by a request that was under way then.

@@ -66,6 +66,50 @@ class TestParameters(SessionTimeoutCase):
         self.assertEqual(self.row("SELECT value FROM ir_config_parameter WHERE key = %s", DELAY), ("1 hour",))
         self.assertEqual(self.extension_value(DELAY), "1 hour")
 
+    # ---- An extension that was dropped and created anew ----
+
+    def create_anew(self):
+        self.env.flush_all()
+        self.env.cr.execute("DROP EXTENSION inactive_session_timeout; CREATE EXTENSION inactive_session_timeout")
+        self.env.invalidate_all()
+        self.assertEqual(self.extension_value(DELAY), "7200")
+
+    def assert_delay(self, value):
+        self.assertEqual(self.extension_value(DELAY), value)
+        self.assertEqual(self.row("SELECT value FROM ir_config_parameter WHERE key = %s", DELAY), (value,))
+
+    def test_an_extension_created_anew_gets_odoo_s_parameters(self):
+        self.parameters.set_param(DELAY, "15 minutes")
+        self.parameters.set_param(ABSOLUTE_DELAY, "8 hours")
+        self.create_anew()
+        self.assertEqual(self.parameters.get_param(DELAY), "15 minutes")
+        self.parameters._session_timeout_follow()
+        self.assert_delay("15 minutes")
+        self.assertEqual(self.extension_value(ABSOLUTE_DELAY), "8 hours")
+
+    def test_what_was_written_to_an_extension_created_anew_stands(self):
+        self.parameters.set_param(DELAY, "15 minutes")
+        self.create_anew()
+        self.change_in_the_extension(DELAY, "7200")
+        self.assertEqual(self.parameters.get_param(DELAY), "7200")
+        self.parameters._session_timeout_follow()
+        self.assert_delay("7200")
+
+    def test_a_parameter_deleted_from_the_extension_is_not_restored(self):
+        self.parameters.set_param(DELAY, "15 minutes")
+        self.env.flush_all()
+        self.env.cr.execute("SELECT session_timeout.set_param(%s, NULL)", (DELAY,))
+        self.parameters._session_timeout_follow()
+        self.assertIsNone(self.extension_value(DELAY))
+
+    def test_a_parameter_that_an_extension_created_anew_does_not_take_is_left(self):
+        self.env.cr.execute("ALTER TABLE ir_config_parameter DISABLE TRIGGER inactive_session_timeout_pg_parameter")
+        self.env.cr.execute("UPDATE ir_config_parameter SET value = 'soon' WHERE key = %s", (WARNING,))
+        self.create_anew()
+        with self.assertLogs("odoo.addons.inactive_session_timeout_pg.models.ir_config_parameter", "WARNING"):
+            self.parameters._session_timeout_restore()
+        self.assertEqual(self.extension_value(WARNING), "300")
+
     def test_settings_write_the_extensions_rows(self):
         self.env["res.config.settings"].create(
             {
