@@ -62,6 +62,7 @@ def pre_init_hook(env):
            AND has_table_privilege('session_timeout.config_parameter', 'DELETE')
            AND has_table_privilege('session_timeout.session', 'SELECT')
            AND has_table_privilege('session_timeout.active_session', 'SELECT')
+           AND has_table_privilege('session_timeout.session_event', 'SELECT')
         """
     )
     if not cr.fetchone()[0]:

@@ -276,6 +276,11 @@ class Browser:
     def is_logged_in(self):
         return "error" not in self.call("/web/session/check")
 
+    def why_ended(self, path="/odoo"):
+        """What the login page says, to which a page of an ended session leads."""
+        shown = re.search(r'<p class="o_session_ended[^>]*>(.*?)</p>', self.http.get(self.odoo.url + path, timeout=60).text, re.S)
+        return shown and shown[1].strip()
+
     def outlook(self):
         return self.call(f"/{ADDON}/outlook").get("result", {"valid": False})
 

@@ -6,13 +6,22 @@ from odoo import models
 from odoo.http import SessionExpiredException, get_session_max_inactivity, is_cors_preflight, request, root
 from odoo.tools import hmac
 
-from .session_timeout_login import LOGIN_PAGE, MARK, identifier_of
+from .session_timeout_login import LOGIN_PAGE, MARK, REASON, identifier_of
 
 # Logging in and out are open to a session that has expired: refused, they would lead to themselves.
 UNCHECKED = {
     LOGIN_PAGE,
     "/web/session/authenticate",
     "/web/session/logout",
+}
+# For the log, and for who asks by JSON-RPC. The login page has its own words.
+MESSAGES = {
+    "idle_expired": "Session expired: idle for too long",
+    "absolute_expired": "Session expired: older than the absolute delay",
+    "account_changed": "Session ended: the user's password or another detail of the account was changed",
+    "archived": "Session ended: the user is archived",
+    "logged_out": "Session ended: the user has logged it out",
+    "logged_out_by_administrator": "Session ended: an administrator has logged it out",
 }
 
 
@@ -49,21 +58,26 @@ class IrHttp(models.AbstractModel):
         if not session.uid or path in UNCHECKED:
             return
         if not logins._is_open(session, path):
-            cls._leave_session()
-            raise SessionExpiredException("Session expired: idle for too long")
+            reason = cls._leave_session()
+            raise SessionExpiredException(MESSAGES.get(reason, "Session expired"))
         logins._mark(session)
 
     @classmethod
     def _leave_session(cls):
-        """Log the browser out of a session that has ended; its cookie follows with the answer. All answers that do so
-        give the same one: else the form in a tab would not go with the cookie that another tab has got meanwhile."""
+        """Log the browser out of a session that has ended, and return why it has; its cookie follows with the answer. All
+        answers that do so give the same one: else the form in a tab would not go with the cookie that another tab has
+        got meanwhile."""
         session = request.session
+        reason = request.env["session.timeout.login"]._why_ended(identifier_of(session))
         request.session_timeout_identifier, request.session_timeout_left = None, True
         successor = hmac(request.env(su=True), MARK, session.sid, hashlib.sha512)[: len(session.sid)]
         session.logout(keep_db=True)
         root.session_store.delete(session)
         session.sid, session.should_rotate = successor, False
+        if reason:
+            session[REASON] = reason
         root.session_store.save(session)
+        return reason
 
     @classmethod
     def _handle_error(cls, exception):

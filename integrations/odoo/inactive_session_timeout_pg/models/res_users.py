@@ -1,5 +1,7 @@
 from odoo import models
 
+from .session_timeout_login import ACCOUNT_CHANGED, ARCHIVED
+
 COMPARED = {"active", "login"}
 
 
@@ -15,16 +17,16 @@ class ResUsers(models.Model):
         )
         logins = changed.mapped("login")
         res = super().write(vals)
-        changed._end_sessions(logins)
+        changed._end_sessions(logins, ACCOUNT_CHANGED if vals.get("active", True) else ARCHIVED)
         return res
 
     def unlink(self):
         logins = self.sudo().mapped("login")
         res = super().unlink()
-        self._end_sessions(logins)
+        self._end_sessions(logins, ACCOUNT_CHANGED)
         return res
 
-    def _end_sessions(self, logins):
+    def _end_sessions(self, logins, reason):
         if not logins:
             return
         # By its record: a superuser's session was opened under another name.
@@ -32,3 +34,7 @@ class ResUsers(models.Model):
         present = current.identifier if current.user_id in self else None
         for login in logins:
             self.env.cr.execute("SELECT session_timeout.close_user_sessions(%s, %s)", (login, present))
+        # The present one too: after ``change_password``, for one, Odoo itself refuses it.
+        self.env["session.timeout.login"].sudo().search(
+            [("user_id", "in", self.ids), ("ended_at", "=", False), ("reason", "=", False)]
+        ).write({"reason": reason})

@@ -62,6 +62,13 @@ EXPIRE = """
     SELECT CASE WHEN v.valid THEN true ELSE session_timeout.check_session(%(identifier)s) END
     FROM session_timeout.peek_session(%(identifier)s) AS v
 """
+# Why a session has ended, as a verdict or an event of the extension says it, ...
+EXPIRED = ("idle_expired", "absolute_expired")
+# ... and what it cannot say, which is noted in the session's record when it is ended here.
+ACCOUNT_CHANGED, ARCHIVED = "account_changed", "archived"
+LOGGED_OUT, LOGGED_OUT_BY_ADMINISTRATOR = "logged_out", "logged_out_by_administrator"
+# In the session that the browser gets instead: that reason, for the login page.
+REASON = "inactive_session_timeout_pg_reason"
 # A session that Odoo makes for a program of its own, such as the one that prints a report. Its file is deleted right
 # afterwards, without a logout.
 TECHNICAL = "_trace_disable"
@@ -92,6 +99,7 @@ class SessionTimeoutLogin(models.Model):
     user_id = fields.Many2one("res.users", required=True, ondelete="cascade", index=True)
     technical = fields.Boolean()
     ended_at = fields.Datetime(index="btree_not_null")
+    reason = fields.Char()
 
     _identifier_unique = models.Constraint("UNIQUE (identifier)", "A session is opened once.")
 
@@ -137,6 +145,30 @@ class SessionTimeoutLogin(models.Model):
         if session.uid:
             return not self._is_open(session, path)
         return bool(self.sudo().search_count([("identifier", "=", identifier_of(session))], limit=1))
+
+    @api.model
+    def _why_ended(self, identifier):
+        """Why this session has ended, if that is known."""
+        with self._own_cursor() as cr:
+            cr.execute("SELECT status FROM session_timeout.peek_session(%s)", (identifier,))
+            [reason] = cr.fetchone()
+        if reason in EXPIRED:
+            return reason
+        # Else its row is gone, and this transaction, which is a later one, sees the event.
+        with self._own_cursor() as cr:
+            cr.execute(
+                """
+                SELECT kind FROM session_timeout.session_event WHERE digest = session_timeout.session_digest(%s)
+                ORDER BY id DESC LIMIT 1
+                """,
+                (identifier,),
+            )
+            [kind] = cr.fetchone() or [None]
+            if kind in EXPIRED:
+                return kind
+            cr.execute("SELECT reason FROM session_timeout_login WHERE identifier = %s", (identifier,))
+            [noted] = cr.fetchone() or [None]
+        return noted or (ACCOUNT_CHANGED if kind == "revoked" else None)
 
     @api.model
     def _adopt(self, cr, session):
@@ -226,6 +258,7 @@ class SessionTimeoutLogin(models.Model):
             if replaced:
                 cr.execute("SELECT session_timeout.close_session(%s)", (replaced,))
         self._mark(session)
+        session.pop(REASON, None)
         root.session_store.save(session)
 
     @api.model
@@ -252,6 +285,8 @@ class SessionTimeoutLogin(models.Model):
         if not identifiers:
             return
         self.env.cr.execute("SELECT session_timeout.close_session(i) FROM unnest(%s) AS i", (identifiers,))
+        for login in self.sudo().search([("identifier", "in", identifiers)]):
+            login.reason = LOGGED_OUT if login.user_id == self.env.user else LOGGED_OUT_BY_ADMINISTRATOR
         self.env["res.device.log"].sudo().search(
             [("session_identifier", "in", identifiers), ("revoked", "=", False)]
         ).write({"revoked": True})
