@@ -75,7 +75,7 @@ install: build ## Install it into PostgreSQL; with DESTDIR=dir, below dir
 uninstall: ## Remove it from PostgreSQL
 	@scripts/uninstall.sh
 
-deb: ## Make a Debian package, for the PostgreSQL of PG, in target/deb
+deb: ## Make Debian packages in target/deb: for the PostgreSQL of PG, and of the Odoo addon
 	@scripts/setup.sh deb
 	@scripts/build.sh
 	@scripts/deb.sh

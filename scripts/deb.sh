@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes a Debian package of what build.sh built, for the PostgreSQL of PG: target/deb/postgresql-$PG-….deb, and lets
-# lintian look at it. The packaging is in packaging/debian; it works on a tree of its own, target/deb/pg$PG.
+# Makes a Debian package of what build.sh built, for the PostgreSQL of PG: target/deb/postgresql-$PG-….deb, and one of the
+# addon for Odoo, whatever PG is: target/deb/odoo-addon-….deb. Lets lintian look at them. The packaging is in
+# packaging/debian; it works on a tree of its own, target/deb/pg$PG.
 #
 # DEBFULLNAME, DEBEMAIL    who makes it; else as git is configured, else the user
 source "$(dirname "$0")/env.sh"
@@ -20,11 +21,12 @@ if [ -z "$email" ]; then
 fi
 maintainer="${DEBFULLNAME:-$(git config user.name || id -un)} <$email>"
 package=postgresql-$PG-inactive-session-timeout
+addon=odoo-addon-inactive-session-timeout
 
 tree=$root/target/deb/pg$PG
-rm -rf "$tree" "$root/target/deb/$package"_*.deb
+rm -rf "$tree" "$root/target/deb/$package"_*.deb "$root/target/deb/$addon"_*.deb
 mkdir -p "$tree"
-cp -R packaging/debian README.md SECURITY.md CHANGELOG.md docs monitoring "$tree"
+cp -R packaging/debian README.md SECURITY.md CHANGELOG.md docs monitoring integrations/odoo/inactive_session_timeout_pg "$tree"
 control=$(<packaging/debian/control.in)
 control=${control//@PG@/"$PG"}
 control=${control//@MAINTAINER@/"$maintainer"} # which may have any characters
@@ -54,11 +56,11 @@ say "Listing the licences of what is linked in"
 PGRX_PG_CONFIG_PATH=$PG_CONFIG cargo tree --locked -p "$name" --no-default-features --features "pg$PG" \
     -e normal,no-proc-macro --prefix none -f '{p}' | scripts/third-party.py >"$tree/third-party-licences.txt"
 
-say "Building the package"
+say "Building the packages"
 # Without dpkg-buildpackage nobody tells debhelper what the control file says: that the build needs no root.
 (cd "$tree" && CHECKOUT=$root DEB_RULES_REQUIRES_ROOT=no DH_QUIET=1 dh binary >debhelper.log 2>&1) || die "debhelper failed:" "$(cat "$tree/debhelper.log")"
-deb=$(echo "$root/target/deb/$package"_*.deb)
+debs=("$root/target/deb/$package"_*.deb "$root/target/deb/$addon"_*.deb)
 
 say "lintian"
-lintian --allow-root --fail-on error,warning --suppress-tags "$suppressed" "$deb"
-say "Made $deb"
+lintian --allow-root --fail-on error,warning --suppress-tags "$suppressed" "${debs[@]}"
+say "Made ${debs[*]}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the package of deb.sh over an older one, uses and removes it, on a fresh Debian server, by the very commands of
-# docs/operations.md, "Step by step".
+# docs/operations.md, "Step by step". Then the addon's package, on a machine without PostgreSQL.
 #
 # All that is done in namespaces of its own: /usr, /etc and /var are overlays that are thrown away, /run is empty, and
 # there are no other processes and no network. So dpkg, apt, their database and the system's PostgreSQL are the real ones,
@@ -145,3 +145,42 @@ if dpkg-query -W "$package" >/dev/null 2>&1; then die "dpkg still knows $package
 expect shop "SELECT count(*) FROM pg_extension" "1 "
 
 say "Installed, upgraded, backed up, restored and removed by the commands of the docs"
+
+# ---- The addon, on Odoo's machine ----
+
+# One that has Python, and nothing else that dpkg knows of.
+machine=$scratch/machine
+addon=odoo-addon-inactive-session-timeout
+folder=$machine/usr/lib/python3/dist-packages/odoo/addons/inactive_session_timeout_pg
+mkdir -p "$machine/var/lib/dpkg/info" "$machine/var/lib/dpkg/updates" "$scratch/addon"
+cat >"$machine/var/lib/dpkg/status" <<'END'
+Package: python3
+Status: install ok installed
+Maintainer: nobody
+Architecture: all
+Version: 3.11
+Description: stands for Python
+END
+dpkg_there() {
+    dpkg --root="$machine" --log=/dev/null "$@" >"$scratch/output" 2>&1 || die "dpkg $* failed:" "$(cat "$scratch/output")"
+}
+
+# An older version, which has a file more.
+new=$(echo "$root/target/deb/$addon"_*_all.deb)
+tree=$scratch/addon/tree
+dpkg-deb -R "$new" "$tree"
+sed -i 's/^Version: .*/Version: 0.1.0-0/' "$tree/DEBIAN/control"
+touch "$tree${folder#"$machine"}/models/gone.py"
+dpkg-deb --root-owner-group -b "$tree" "$scratch/addon/old.deb" >/dev/null
+dpkg_there -i "$scratch/addon/old.deb"
+[ -f "$folder/models/gone.py" ] || die "the older package has not installed the addon"
+
+dpkg_there -i "$new"
+difference=$(diff -r -x LICENSE -x __pycache__ "$root/integrations/odoo/inactive_session_timeout_pg" "$folder") || true
+[ -z "$difference" ] || die "the package's addon is not that of the checkout:" "$difference"
+[ -f "$machine/usr/share/doc/$addon/docs/odoo.md" ] || die "the package has no page"
+dpkg_there --purge "$addon"
+left=$(find "$machine" -ipath '*session*timeout*')
+[ -z "$left" ] || die "removing the addon's package left files:" "$left"
+
+say "The addon's package was installed over an older one, and removed, without PostgreSQL"
