@@ -46,6 +46,9 @@ UNATTENDED = {
     OUTLOOK,
     LOGIN_PAGE,
 }
+# In the headers of a request that the web client sends though nobody asked for it. Any client may say so: such a request
+# is held to the same limits, and only keeps nothing alive.
+BACKGROUND = "X-Session-Timeout-Background"
 
 # What is asked on each request. The second column: what this server has seen of the session does not reach the others
 # (a replica, or a read-only transaction where the library is not preloaded).
@@ -109,7 +112,8 @@ class SessionTimeoutLogin(models.Model):
     def _is_open(self, session, path):
         """Check a logged-in session: one statement in the request's own cursor. False: it has been logged out."""
         identifier = identifier_of(session)
-        statement = LOOK if path in UNATTENDED else CHECK
+        unattended = path in UNATTENDED or (request and BACKGROUND in request.httprequest.headers)
+        statement = LOOK if unattended else CHECK
         cr = self.env.cr
         cr.execute(statement, {"identifier": identifier, "path": path})
         is_open, kept_here = cr.fetchone()

@@ -1,9 +1,10 @@
 import json
+import time
 from urllib.parse import parse_qs, quote, urlsplit
 
 from odoo.tests import new_test_user, tagged
 
-from .browser import Browser, CommittingHttpCase, committed
+from .browser import PATIENCE, Browser, CommittingHttpCase, committed
 
 DELAY = "inactive_session_time_out_delay"
 WARNING = "inactive_session_time_out_warning"
@@ -11,6 +12,8 @@ LOGIN = "countdown"
 PASSWORD = "long enough 4 all"
 PAGE = "/odoo/settings"
 DIALOG = ".o_session_expiry"
+# One that asks the server for its consequences when it is left, and for nothing before.
+FIELD = ".o_form_view [name=phone] input"
 SERVICES = "odoo.__WOWL_DEBUG__.root.env.services"
 
 
@@ -81,6 +84,14 @@ class CountdownCase(CommittingHttpCase):
         tab.wait_until(f"location.pathname === {json.dumps(path)}")
         tab.wait_until("odoo.isReady && Boolean(document.querySelector('.o_action_manager .o_view_controller'))")
 
+    def type(self, tab, text):
+        """Into a field, as a keyboard does."""
+        tab.wait_for(FIELD)
+        tab.evaluate(f"document.activeElement.matches('{FIELD}') || document.querySelector('{FIELD}').focus()")
+        for character in text:
+            tab.call("Input.dispatchKeyEvent", type="keyDown", key=character, text=character)
+            tab.call("Input.dispatchKeyEvent", type="keyUp", key=character)
+
     def leave_idle(self, seconds):
         """As if the user had not done anything for a while: so many seconds are left."""
         self.execute(
@@ -97,6 +108,23 @@ class CountdownCase(CommittingHttpCase):
     def look(self, tab):
         """Lets a page ask now, not when a warning would have been due."""
         tab.evaluate(f"{SERVICES}.session_expiry.due()")
+
+    def watch(self, tab):
+        """Lets a page note its requests."""
+        tab.evaluate(
+            """(({ rpcBus }) => {
+                window.requests = {};
+                rpcBus.addEventListener("RPC:REQUEST", ({ detail }) => (window.requests[detail.data.id] = detail.url));
+                rpcBus.addEventListener("RPC:RESPONSE", ({ detail }) => (window.requests[detail.data.id] += " answered"));
+            })(odoo.loader.modules.get("@web/core/network/rpc"))"""
+        )
+
+    def wait_for_answer(self, tab, method):
+        tab.wait_until(f"Object.values(window.requests).some((url) => url.endsWith('/{method} answered'))")
+
+    def walk_away(self, tab, seconds=120):
+        """As if nobody had touched the page for so long."""
+        tab.evaluate(f"{SERVICES}.session_expiry.presence.inputAt -= {seconds * 1000}")
 
     def seconds_left(self):
         row = self.execute(
@@ -174,6 +202,78 @@ class TestCountdown(CountdownCase):
         tab.evaluate(f"{SERVICES}.orm.read('res.users', [1], ['name']).then(() => 0); 0")
         self.assert_at_login(tab)
         self.assertIsNone(tab.evaluate("sessionStorage.getItem('seen')"))
+
+    # ---- Nobody there ----
+
+    def test_what_the_countdown_itself_causes_keeps_no_session(self):
+        tab, _partner = self.edit_partner()
+        self.leave_idle(200)
+        self.watch(tab)
+        self.look(tab)
+        tab.wait_for(DIALOG)
+        self.wait_for_answer(tab, "onchange")  # as the dialog takes the focus
+        self.assertLess(self.seconds_left(), 201)
+        tab.click(f"{DIALOG}_stay")
+        tab.wait_while(DIALOG)
+        self.assertGreater(self.seconds_left(), 3000)
+
+    def edit_partner(self):
+        """A tab with a partner that has changes, made by somebody who has left."""
+        with committed() as env:
+            partner = env["res.partner"].create({"name": "Ada", "phone": "1"})
+        self.addCleanup(self.execute, "DELETE FROM res_partner WHERE id = %s", partner.id)
+        tab = self.log_in(f"/odoo/res.partner/{partner.id}")
+        self.wait_for_quiet(tab)
+        self.type(tab, "2")
+        self.leave_idle(2000)
+        return tab, partner
+
+    def wait_for_save(self, tab, partner):
+        deadline = time.monotonic() + PATIENCE
+        while "2" not in self.execute("SELECT phone FROM res_partner WHERE id = %s", partner.id)[0]:
+            self.assertLess(time.monotonic(), deadline, "not saved")
+            time.sleep(0.05)
+
+    def hide(self, tab):
+        """As a screen that is locked does."""
+        tab.evaluate(
+            "Object.defineProperty(document, 'visibilityState', { get: () => 'hidden' });"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+
+    def test_save_of_a_page_that_is_hidden_later_keeps_no_session(self):
+        tab, partner = self.edit_partner()
+        self.walk_away(tab)
+        self.hide(tab)
+        self.wait_for_save(tab, partner)
+        self.assertLess(self.seconds_left(), 2001)
+
+    def test_save_of_a_page_that_its_user_hides_counts(self):
+        tab, partner = self.edit_partner()
+        self.hide(tab)
+        self.wait_for_save(tab, partner)
+        self.assertGreater(self.seconds_left(), 3000)
+
+    def test_save_of_a_page_that_is_closed_later_keeps_no_session(self):
+        tab, partner = self.edit_partner()
+        self.walk_away(tab)
+        tab.go("about:blank")
+        self.wait_for_save(tab, partner)
+        self.assertLess(self.seconds_left(), 2001)
+
+    def test_save_of_a_page_that_its_user_closes_counts(self):
+        tab, partner = self.edit_partner()
+        tab.go("about:blank")
+        self.wait_for_save(tab, partner)
+        self.assertGreater(self.seconds_left(), 3000)
+
+    def test_onchange_of_a_field_that_a_window_leaves_keeps_no_session(self):
+        tab, _partner = self.edit_partner()
+        self.walk_away(tab)
+        self.watch(tab)
+        tab.evaluate("document.activeElement.blur()")
+        self.wait_for_answer(tab, "onchange")
+        self.assertLess(self.seconds_left(), 2001)
 
     # ---- Two tabs ----
 

@@ -147,6 +147,8 @@ async function beWarned() {
     expect(server.takeAsked()).toEqual(["outlook"]);
 }
 
+/** Somebody presses a key in the page. */
+const touch = () => browser.dispatchEvent(new KeyboardEvent("keydown", { key: "a" }));
 const countdown = () => queryOne(`${DIALOG}_countdown`).textContent;
 const atLogin = () => mockLocation.pathname === "/web/login";
 
@@ -277,21 +279,80 @@ test("when time is up the server has the last word", async () => {
     expect(server.takeAsked()).toEqual(["outlook"]);
 });
 
-test("a request of this tab closes the warning", async () => {
+test("a request of somebody in this tab closes the warning", async () => {
     await beWarned();
-    onRpc("/some/work", () => {
+    onRpc("/some/work", (request) => {
+        expect(request.headers.get("X-Session-Timeout-Background")).toBe(null);
         server.activity();
         return true;
     });
+    await pass(1);
+    touch();
     await rpc("/some/work");
     await pass(2);
     expect(DIALOG).toHaveCount(0);
     expect(server.takeAsked()).toEqual(["outlook"]);
 });
 
+test("a request that the warning causes is marked, and asks nothing", async () => {
+    await beWarned();
+    const settings = { headers: { "X-Other": "1" } };
+    onRpc("/some/onchange", ({ headers }) => {
+        expect([headers.get("X-Session-Timeout-Background"), headers.get("X-Other")]).toEqual(["1", "1"]);
+        return true;
+    });
+    await rpc("/some/onchange", {}, settings);
+    expect(settings.headers["X-Session-Timeout-Background"]).toBe(undefined);
+    await pass(5);
+    expect(DIALOG).toHaveCount(1);
+    expect(server.takeAsked()).toEqual([]);
+});
+
+test("a request is marked where a field or the page is left long after anybody was there, and for a while", async () => {
+    await loadPage();
+    const marked = [];
+    onRpc("/some/save", ({ headers }) => {
+        marked.push(headers.has("X-Session-Timeout-Background"));
+        return true;
+    });
+    const leave = async (type) => {
+        browser.dispatchEvent(new Event(type));
+        await rpc("/some/save");
+    };
+    await pass(59);
+    await leave("blur");
+    expect(marked.splice(0)).toEqual([false]);
+    await pass(2);
+    await leave("visibilitychange");
+    await pass(4);
+    await rpc("/some/save");
+    await pass(2);
+    await rpc("/some/save");
+    expect(marked.splice(0)).toEqual([true, true, false]);
+    touch();
+    await leave("pagehide");
+    expect(marked).toEqual([false]);
+});
+
+test("what is saved while an abandoned page is closed is marked", async () => {
+    await loadPage();
+    patchWithCleanup(browser, {
+        fetch: async (url, { body, headers, keepalive }) => {
+            expect.step([url, await body.text(), Object.keys(headers), keepalive]);
+        },
+    });
+    await pass(61);
+    browser.dispatchEvent(new Event("beforeunload"));
+    expect(navigator.sendBeacon("/some/save", new Blob(["changes"]))).toBe(true);
+    await pass(0);
+    expect.verifySteps([["/some/save", "changes", ["X-Session-Timeout-Background"], true]]);
+});
+
 test("polling does not close it, and makes no flood of questions", async () => {
     await beWarned();
     onRpc("/some/poll", () => true);
+    await pass(1);
+    touch();
     for (let i = 0; i < 50; i++) {
         await rpc("/some/poll");
         await advanceTime(100);

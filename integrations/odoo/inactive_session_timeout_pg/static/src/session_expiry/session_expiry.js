@@ -15,6 +15,7 @@ import { reactive } from "@odoo/owl";
 
 import { askAlone, ENDED_KEY, myTurn, openTabs } from "../tabs";
 import { plan, retryIn } from "./plan";
+import { BACKGROUND_HEADER, Presence } from "./presence";
 import { SessionExpiryDialog } from "./session_expiry_dialog";
 
 /** Asks how long is left; never counts as activity. */
@@ -27,7 +28,7 @@ const ANSWER_WITHIN = 15_000; // else the server counts as unreachable
 const HOLD = 10_000; // how long a tab waits for the answer to another tab's question
 const STALE = 30_000; // what was learnt longer ago is asked again when the user comes back to the tab
 const STALE_UNLIMITED = 300_000; // the same where no limit was in force
-const CALM = 2_000; // between the questions that requests of this tab cause while it warns
+const CALM = 2_000; // between the questions that requests of this tab cause
 const CLOCK_SET = 60_000; // answers out of order by more than this: the clock was set
 
 export const isSessionExpired = (error) =>
@@ -62,6 +63,8 @@ export class SessionExpiry {
         this.failures = 0;
         this.activityAt = 0; // when the last request of this tab was answered
         this.ours = new Set(); // requests of our own, which are no activity
+        this.background = new Set(); // those that nobody asked for, which are none either
+        this.presence = new Presence();
         this.goneOn = false; // the user has seen that the session cannot be extended
 
         // The page was rendered after it began to load.
@@ -103,14 +106,20 @@ export class SessionExpiry {
             browser.clearTimeout(this.timer);
             browser.clearTimeout(this.calmTimer);
             cleanups.forEach((cleanup) => cleanup());
+            this.presence.stop();
             this.state.warned = false;
             this.showOrHide();
         };
     }
 
-    onRequest({ data, url }) {
+    onRequest({ data, url, settings }) {
         if (url === OUTLOOK_ROUTE || url === STAY_ROUTE) {
             this.ours.add(data.id);
+        } else if (this.presence.isBackground()) {
+            this.background.add(data.id);
+            const { headers } = settings;
+            settings.headers = { ...headers, [BACKGROUND_HEADER]: "1" };
+            Promise.resolve().then(() => (settings.headers = headers || {})); // it may be used again
         }
     }
 
@@ -118,16 +127,15 @@ export class SessionExpiry {
         if (this.ours.delete(data.id)) {
             return;
         }
+        const background = this.background.delete(data.id);
         if (isSessionExpired(error)) {
             this.end(Date.now());
-        } else if (error instanceof ConnectionLostError || error instanceof ConnectionAbortedError) {
+        } else if (error instanceof ConnectionLostError) {
             return;
-        } else {
+        } else if (!background && !(error instanceof ConnectionAbortedError)) {
             this.activityAt = Date.now();
             if (this.state.warned) {
-                browser.clearTimeout(this.calmTimer);
-                const wait = Math.max(0, this.askedAt + CALM - Date.now());
-                this.calmTimer = browser.setTimeout(() => this.state.warned && this.ask(), wait);
+                this.askSoon();
             }
         }
     }
@@ -204,6 +212,13 @@ export class SessionExpiry {
             await this.request(this.state.wish ? STAY_ROUTE : OUTLOOK_ROUTE);
             this.asking = false;
         }
+    }
+
+    /** What a request of this tab causes, which may be one of many. */
+    askSoon() {
+        browser.clearTimeout(this.calmTimer);
+        const wait = Math.max(0, this.askedAt + CALM - Date.now());
+        this.calmTimer = browser.setTimeout(() => this.ask(), wait);
     }
 
     async stay() {
@@ -357,24 +372,30 @@ export class SessionExpiry {
         if (!this.state.warned || this.goneOn) {
             this.closeDialog?.();
         } else if (!this.closeDialog) {
-            this.closeDialog = this.dialog.add(
-                SessionExpiryDialog,
-                {
-                    state: this.state,
-                    stay: () => this.stay(),
-                    logOut: () => this.logOut(),
-                    goOn: () => this.goOn(),
-                },
-                {
-                    onClose: () => {
-                        this.closeDialog = null;
-                        if (!this.state.busy) {
-                            Promise.resolve().then(() => this.showOrHide()); // where others closed it
-                        }
-                    },
-                }
-            );
+            this.show();
         }
+    }
+
+    show() {
+        this.presence.interruptedAt = Date.now();
+        this.closeDialog = this.dialog.add(
+            SessionExpiryDialog,
+            {
+                state: this.state,
+                stay: () => this.stay(),
+                logOut: () => this.logOut(),
+                goOn: () => this.goOn(),
+            },
+            {
+                onClose: () => {
+                    this.closeDialog = null;
+                    this.presence.interruptedAt = null;
+                    if (!this.state.busy) {
+                        Promise.resolve().then(() => this.showOrHide()); // where others closed it
+                    }
+                },
+            }
+        );
     }
 
     /** As the user menu does it. */
