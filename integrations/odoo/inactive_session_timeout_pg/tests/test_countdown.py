@@ -203,6 +203,32 @@ class TestCountdown(CountdownCase):
         self.assert_at_login(tab)
         self.assertIsNone(tab.evaluate("sessionStorage.getItem('seen')"))
 
+    # ---- Somebody who types ----
+
+    def test_countdown_waits_for_a_pause_in_typing(self):
+        tab, _partner = self.edit_partner()
+        self.leave_idle(200)
+        self.watch(tab)
+        # In the page, whose clock it is then that is slow on a busy machine.
+        focus = tab.evaluate(
+            """new Promise((finished) => {
+                const field = document.activeElement;
+                let keys = 0;
+                const typing = setInterval(() => {
+                    field.dispatchEvent(new KeyboardEvent("keydown", { key: "a", bubbles: true }));
+                    if (document.activeElement !== field || ++keys === 60) {
+                        clearInterval(typing);
+                        finished(document.activeElement === field ? "kept" : "lost");
+                    }
+                }, 100);
+                %s.session_expiry.due();
+            })"""
+            % SERVICES
+        )
+        self.wait_for_answer(tab, "outlook")
+        self.assertEqual(focus, "kept")
+        tab.wait_for(DIALOG)
+
     # ---- Nobody there ----
 
     def test_what_the_countdown_itself_causes_keeps_no_session(self):

@@ -1,4 +1,4 @@
-import { GRACE, plan, retryIn } from "@inactive_session_timeout_pg/session_expiry/plan";
+import { GRACE, patience, plan, retryIn } from "@inactive_session_timeout_pg/session_expiry/plan";
 
 import { describe, expect, test } from "@odoo/hoot";
 
@@ -48,6 +48,10 @@ test("where the server warns later than the page knew, it looks a few times and 
 
 test("it looks once a day at least, which a timer can wait for", () => {
     expect(plan({ expires_in: 90 * 86400, warn: false }, limits).lookIn).toBe(86400);
+});
+
+test("a warning waits for half of what is left, and for half a minute, at most", () => {
+    expect([300, 20, 0, -5].map(patience)).toEqual([30, 10, 0, 0]);
 });
 
 test("attempts become rarer, and go on", () => {

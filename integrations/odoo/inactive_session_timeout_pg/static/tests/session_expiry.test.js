@@ -348,6 +348,55 @@ test("what is saved while an abandoned page is closed is marked", async () => {
     expect.verifySteps([["/some/save", "changes", ["X-Session-Timeout-Background"], true]]);
 });
 
+test("a warning waits for a pause in typing", async () => {
+    await loadPage();
+    await pass(DELAY - WARNING - 1);
+    for (let i = 0; i < 10; i++) {
+        touch();
+        await pass(1);
+        expect(DIALOG).toHaveCount(0);
+    }
+    await pass(1);
+    expect(DIALOG).toHaveCount(1);
+    expect(server.takeAsked()).toEqual(["outlook"]);
+});
+
+test("a warning does not wait for long", async () => {
+    await loadPage();
+    await pass(DELAY - WARNING - 1);
+    for (let i = 0; i < 31; i++) {
+        touch();
+        await pass(1);
+    }
+    expect(DIALOG).toHaveCount(1);
+});
+
+test("a short warning does not wait for longer than half of it", async () => {
+    server.delay = 40;
+    await loadPage({ expires_in: 40, warning: 10 });
+    await pass(29);
+    for (let i = 0; i < 6; i++) {
+        touch();
+        await pass(1);
+    }
+    expect(DIALOG).toHaveCount(1);
+    expect(countdown()).toBe("0:05");
+});
+
+test("work while a warning waits puts it off", async () => {
+    await loadPage();
+    onRpc("/some/work", () => {
+        server.activity();
+        return true;
+    });
+    await pass(DELAY - WARNING - 1);
+    touch();
+    await pass(1);
+    await rpc("/some/work");
+    await pass(3);
+    expect(DIALOG).toHaveCount(0);
+});
+
 test("polling does not close it, and makes no flood of questions", async () => {
     await beWarned();
     onRpc("/some/poll", () => true);

@@ -6,6 +6,10 @@
  *  expires_in: number | null;   // seconds; null: no limit is in force
  *  warn: boolean;               // whether the server says that it is time to warn
  * }} Outlook
+ * @typedef {{
+ *  warning: number;             // seconds: how long before its end a session is warned
+ *  longest: number;             // how long it has after activity
+ * }} Limits
  */
 
 /** Seconds after the deadline before the server is asked: at the deadline itself a session is still valid. */
@@ -20,9 +24,17 @@ export function retryIn(failures) {
 }
 
 /**
+ * Seconds that a warning waits for somebody who types to pause, at most.
+ *
+ * @param {number} left
+ */
+export function patience(left) {
+    return Math.max(0, Math.min(30, left / 2));
+}
+
+/**
  * @param {Outlook} outlook of a valid session
- * @param {{ warning: number; longest: number }} limits in seconds: how long before its end a session is warned, and how
- *  long it has after activity
+ * @param {Limits} limits
  * @returns {{ warned: boolean; lookIn: number | null }} whether to warn now, and in how many seconds to ask again
  */
 export function plan({ expires_in: left, warn }, { warning, longest }) {

@@ -14,7 +14,7 @@ import { session } from "@web/session";
 import { reactive } from "@odoo/owl";
 
 import { askAlone, ENDED_KEY, myTurn, openTabs } from "../tabs";
-import { plan, retryIn } from "./plan";
+import { patience, plan, retryIn } from "./plan";
 import { BACKGROUND_HEADER, Presence } from "./presence";
 import { SessionExpiryDialog } from "./session_expiry_dialog";
 
@@ -29,6 +29,7 @@ const HOLD = 10_000; // how long a tab waits for the answer to another tab's que
 const STALE = 30_000; // what was learnt longer ago is asked again when the user comes back to the tab
 const STALE_UNLIMITED = 300_000; // the same where no limit was in force
 const CALM = 2_000; // between the questions that requests of this tab cause
+const PAUSE = 2_000; // without input, before a warning comes
 const CLOCK_SET = 60_000; // answers out of order by more than this: the clock was set
 
 export const isSessionExpired = (error) =>
@@ -66,6 +67,7 @@ export class SessionExpiry {
         this.background = new Set(); // those that nobody asked for, which are none either
         this.presence = new Presence();
         this.goneOn = false; // the user has seen that the session cannot be extended
+        this.showBy = null; // when a warning comes that waits for a pause in typing
 
         // The page was rendered after it began to load.
         this.askedAt = Date.now() - browser.performance.now(); // when that was asked which is known
@@ -350,8 +352,9 @@ export class SessionExpiry {
         if (this.state.over) {
             return;
         }
-        browser.clearTimeout(this.timer);
-        browser.clearTimeout(this.calmTimer);
+        for (const timer of [this.timer, this.calmTimer, this.showTimer]) {
+            browser.clearTimeout(timer);
+        }
         this.state.over = true;
         const { deadline } = this.state;
         if (deadline !== null && deadline <= Date.now()) {
@@ -369,14 +372,29 @@ export class SessionExpiry {
     // ---- Showing ----
 
     showOrHide() {
+        browser.clearTimeout(this.showTimer);
         if (!this.state.warned || this.goneOn) {
+            this.showBy = null;
             this.closeDialog?.();
         } else if (!this.closeDialog) {
-            this.show();
+            const wait = this.waitToShow();
+            if (wait > 0) {
+                this.showTimer = browser.setTimeout(() => this.showOrHide(), wait);
+            } else {
+                this.show();
+            }
         }
     }
 
+    /** Milliseconds until the dialog may come: it takes the focus, and swallows what somebody is typing. */
+    waitToShow() {
+        const now = Date.now();
+        this.showBy ??= now + patience((this.state.deadline - now) / 1000) * 1000;
+        return Math.min(this.presence.inputAt + PAUSE, this.showBy) - now;
+    }
+
     show() {
+        this.showBy = 0; // where others close it, it comes back at once
         this.presence.interruptedAt = Date.now();
         this.closeDialog = this.dialog.add(
             SessionExpiryDialog,
