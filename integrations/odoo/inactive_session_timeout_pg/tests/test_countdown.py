@@ -203,6 +203,18 @@ class TestCountdown(CountdownCase):
         self.assert_at_login(tab)
         self.assertIsNone(tab.evaluate("sessionStorage.getItem('seen')"))
 
+    def test_server_that_went_down_before_the_warning_is_said_to_be_unreachable_in_it(self):
+        self.set_limits(delay=20, warning=10)
+        tab = self.log_in()
+        tab.call("Network.enable")
+        offline = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        tab.call("Network.emulateNetworkConditions", offline=True, **offline)
+        tab.wait_for(f"{DIALOG}_unreachable")
+        tab.wait_until(f"document.querySelector('{DIALOG}_countdown').innerText.startsWith('0')")
+        self.assertEqual(tab.evaluate("location.pathname"), PAGE)
+        tab.call("Network.emulateNetworkConditions", offline=False, **offline)
+        self.assert_at_login(tab)
+
     # ---- Somebody who types ----
 
     def test_countdown_waits_for_a_pause_in_typing(self):

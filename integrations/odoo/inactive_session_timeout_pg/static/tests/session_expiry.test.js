@@ -543,15 +543,38 @@ test("an unreachable server logs nobody out; the warning says so, and attempts g
     expect(atLogin()).toBe(true);
 });
 
-test("an unreachable server shows no warning that may be wrong", async () => {
+test("a server that went down before the warning was due is said to be unreachable in it", async () => {
     await loadPage();
     server.reachable = false;
-    await pass(DELAY - WARNING + 20);
-    expect(DIALOG).toHaveCount(0);
-    server.activity();
+    await pass(DELAY - WARNING);
+    expect(`${DIALOG}_unreachable`).toHaveCount(1);
+    expect(countdown()).toBe("5:00");
+    server.activity(); // somewhere that this page does not see
     server.reachable = true;
-    await pass(31);
+    await pass(1);
+    await pass(0);
     expect(DIALOG).toHaveCount(0);
+});
+
+test("an unreachable server shows no warning to who has worked in this tab since", async () => {
+    await loadPage();
+    onRpc("/some/work", () => {
+        server.activity();
+        return true;
+    });
+    await pass(2000);
+    await rpc("/some/work");
+    server.reachable = false;
+    await pass(DELAY - WARNING - 2000);
+    for (let i = 0; i < 99; i++) {
+        await pass(20);
+    }
+    expect(server.takeAsked().length).toBeGreaterThan(2);
+    expect(DIALOG).toHaveCount(0);
+    await pass(20);
+    await pass(0);
+    expect(DIALOG).toHaveCount(1);
+    expect(countdown()).toBe("5:00");
 });
 
 test("the wish to stay is passed on as soon as the server can be reached", async () => {

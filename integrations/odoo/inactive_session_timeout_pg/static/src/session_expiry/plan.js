@@ -24,6 +24,16 @@ export function retryIn(failures) {
 }
 
 /**
+ * Seconds before its end from which a session is warned. A warning that takes nearly all of its time would hardly ever go
+ * away.
+ *
+ * @param {Limits} limits
+ */
+export function leadOf({ warning, longest }) {
+    return warning < 0.75 * longest ? warning : longest / 2;
+}
+
+/**
  * Seconds that a warning waits for somebody who types to pause, at most.
  *
  * @param {number} left
@@ -37,12 +47,11 @@ export function patience(left) {
  * @param {Limits} limits
  * @returns {{ warned: boolean; lookIn: number | null }} whether to warn now, and in how many seconds to ask again
  */
-export function plan({ expires_in: left, warn }, { warning, longest }) {
+export function plan({ expires_in: left, warn }, limits) {
     if (left === null) {
         return { warned: false, lookIn: null };
     }
-    // A warning that takes nearly all of a session's time would hardly ever go away.
-    const lead = warning < 0.75 * longest ? warning : longest / 2;
+    const lead = leadOf(limits);
     if (warn && left <= lead) {
         return { warned: true, lookIn: Math.min(left + GRACE, LONGEST_WAIT) };
     }

@@ -14,7 +14,7 @@ import { session } from "@web/session";
 import { reactive } from "@odoo/owl";
 
 import { askAlone, ENDED_KEY, myTurn, openTabs } from "../tabs";
-import { patience, plan, retryIn } from "./plan";
+import { leadOf, patience, plan, retryIn } from "./plan";
 import { BACKGROUND_HEADER, Presence } from "./presence";
 import { SessionExpiryDialog } from "./session_expiry_dialog";
 
@@ -291,7 +291,24 @@ export class SessionExpiry {
             this.state.wish = false; // it was for this deadline
         }
         this.lookAt(Date.now() + retryIn(this.failures) * 1000);
+        this.warnUnheard();
         this.showOrHide();
+    }
+
+    /** The server cannot be asked whether it is time to warn: it is by what this page knows. */
+    warnUnheard() {
+        const lead = leadOf(this.limits) * 1000;
+        if (this.state.deadline === null || this.state.warned || !lead) {
+            return;
+        }
+        const worked = this.activityAt > this.askedAt;
+        const end = worked ? this.activityAt + this.limits.longest * 1000 : this.state.deadline;
+        if (Date.now() >= end - lead) {
+            this.state.deadline = end;
+            this.state.warned = true;
+        } else if (end - lead < this.dueAt) {
+            this.lookAt(end - lead);
+        }
     }
 
     // ---- Knowing ----
