@@ -1,8 +1,10 @@
 import json
 import time
+from unittest.mock import patch
 from urllib.parse import parse_qs, quote, urlsplit
 
 from odoo.tests import new_test_user, tagged
+from odoo.tests.common import get_db_name
 
 from .browser import PATIENCE, Browser, CommittingHttpCase, committed
 
@@ -202,6 +204,20 @@ class TestCountdown(CountdownCase):
         tab.evaluate(f"{SERVICES}.orm.read('res.users', [1], ['name']).then(() => 0); 0")
         self.assert_at_login(tab)
         self.assertIsNone(tab.evaluate("sessionStorage.getItem('seen')"))
+
+    def test_request_after_the_end_leads_to_the_login_where_no_database_is_known(self):
+        """Several databases and no filter that tells them apart: without the session's file a request belongs to none."""
+        databases = patch("odoo.http.db_list", return_value=[get_db_name(), "another"])
+        self.addCleanup(databases.stop)
+        databases.start()
+        tab = self.open_page(f"/web/login?db={get_db_name()}&redirect={quote(PAGE)}")
+        self.fill_in_login(tab)
+        self.wait_for_page(tab)
+        with committed() as env:
+            logins = env["session.timeout.login"].search([("user_id.login", "=", LOGIN), ("ended_at", "=", False)])
+            env["session.timeout.login"]._close(logins.mapped("identifier"))
+        tab.evaluate(f"{SERVICES}.orm.read('res.users', [1], ['name']).then(() => 0); 0")
+        self.assert_at_login(tab)
 
     def test_server_that_went_down_before_the_warning_is_said_to_be_unreachable_in_it(self):
         self.set_limits(delay=20, warning=10)

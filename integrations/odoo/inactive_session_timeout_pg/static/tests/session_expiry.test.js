@@ -577,6 +577,25 @@ test("an unreachable server shows no warning to who has worked in this tab since
     expect(countdown()).toBe("5:00");
 });
 
+test("a request whose answer is none asks whether the session is over", async () => {
+    expect.errors(1);
+    await loadPage();
+    onRpc("/some/work", () => new Response("<h1>Not Found</h1>", { status: 404 })); // no database is known
+    await pass(100);
+    rpc("/some/work");
+    await pass(1);
+    await pass(1);
+    expect(server.takeAsked()).toEqual(["outlook"]);
+    expect(atLogin()).toBe(false);
+    server.delay = -1; // logged out elsewhere
+    await pass(100);
+    rpc("/some/work").catch(() => {});
+    await pass(1);
+    await pass(1);
+    expect(atLogin()).toBe(true);
+    expect.verifyErrors([/couldn't be established/]);
+});
+
 test("the wish to stay is passed on as soon as the server can be reached", async () => {
     await beWarned();
     server.reachable = false;

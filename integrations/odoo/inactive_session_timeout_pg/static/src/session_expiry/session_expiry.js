@@ -133,7 +133,10 @@ export class SessionExpiry {
         if (isSessionExpired(error)) {
             this.end(Date.now());
         } else if (error instanceof ConnectionLostError) {
-            return;
+            // Or the server has answered, and did not know for which of its databases: the session's file is gone.
+            if (!this.state.unreachable) {
+                this.askSoon();
+            }
         } else if (!background && !(error instanceof ConnectionAbortedError)) {
             this.activityAt = Date.now();
             if (this.state.warned) {
