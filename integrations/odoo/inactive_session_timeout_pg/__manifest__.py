@@ -19,6 +19,7 @@
         "web.assets_backend": [
             "inactive_session_timeout_pg/static/src/tabs.js",
             "inactive_session_timeout_pg/static/src/session_expiry/**/*",
+            "inactive_session_timeout_pg/static/src/sessions/**/*",
         ],
         "web.assets_frontend": [
             "inactive_session_timeout_pg/static/src/tabs.js",

@@ -16,9 +16,9 @@ class SessionTimeoutSession(models.Model):
     ip_address = fields.Char("IP Address", readonly=True)
     opened_at = fields.Datetime("Logged In Since", readonly=True)
     last_activity = fields.Datetime("Last Activity", readonly=True)
-    idle_for = fields.Float("Idle For", readonly=True, aggregator=None, help="Hours and minutes")
+    idle_for = fields.Float("Idle For", readonly=True, aggregator=None)
     expires_at = fields.Datetime("Ends At", readonly=True)
-    expires_in = fields.Float("Ends In", readonly=True, aggregator=None, help="Hours and minutes, if nothing more happens")
+    expires_in = fields.Float("Ends In", readonly=True, aggregator=None, help="If nothing more happens")
     is_current = fields.Boolean("This Session", compute="_compute_is_current")
 
     @property

@@ -1,1 +1,12 @@
-from . import test_countdown, test_hoot, test_parameters, test_pictures, test_requests, test_sessions, test_settings, test_translations, test_users
+from . import (
+    test_countdown,
+    test_hoot,
+    test_looks,
+    test_parameters,
+    test_pictures,
+    test_requests,
+    test_sessions,
+    test_settings,
+    test_translations,
+    test_users,
+)

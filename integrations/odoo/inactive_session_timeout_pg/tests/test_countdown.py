@@ -128,6 +128,27 @@ class CountdownCase(CommittingHttpCase):
         """As if nobody had touched the page for so long."""
         tab.evaluate(f"{SERVICES}.session_expiry.presence.inputAt -= {seconds * 1000}")
 
+    def size(self, tab, width, height, mobile=False):
+        tab.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
+
+    def assert_nothing_is_cut_off(self, tab, within):
+        cut_off = tab.evaluate(
+            f"[...document.querySelectorAll('{within} *:not(.visually-hidden)')]"
+            ".filter((element) => element.scrollWidth > element.clientWidth + 1"
+            " && getComputedStyle(element).overflowX !== 'visible').map((element) => element.value || element.innerText)"
+        )
+        self.assertEqual(cut_off, [])
+
+    def wait_for_quiet(self, tab):
+        """Until a page that was loaded asks for nothing more, which would count."""
+        tab.wait_until(
+            """(async (count) => {
+                const before = count();
+                await new Promise((passed) => setTimeout(passed, 2000));
+                return count() === before;
+            })(() => performance.getEntriesByType("resource").length)"""
+        )
+
     def seconds_left(self):
         row = self.execute(
             """

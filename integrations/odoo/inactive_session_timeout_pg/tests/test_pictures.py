@@ -24,16 +24,6 @@ OTHERS = {
 class TestPictures(CountdownCase):
     """Takes the pictures for the documentation."""
 
-    def size(self, tab, width, height):
-        tab.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-
-    def assert_nothing_is_cut_off(self, tab, within):
-        cut_off = tab.evaluate(
-            f"[...document.querySelectorAll('{within} *')].filter((element) => element.scrollWidth > element.clientWidth + 1"
-            " && getComputedStyle(element).overflowX !== 'visible').map((element) => element.value || element.innerText)"
-        )
-        self.assertEqual(cut_off, [])
-
     def take(self, tab, name):
         tab.wait_while(".o_loading_indicator")
         tab.wait_until("document.fonts.ready.then(() => true)")

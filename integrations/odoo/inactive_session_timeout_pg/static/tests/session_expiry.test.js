@@ -181,8 +181,10 @@ test("the countdown runs by the second, and asks nothing meanwhile", async () =>
     await beWarned();
     await pass(1);
     expect(countdown()).toBe("4:59");
+    expect(`${DIALOG}_unit`).toHaveText("min");
     await pass(289);
-    expect(countdown()).toBe("0:10");
+    expect(countdown()).toBe("10");
+    expect(`${DIALOG}_unit`).toHaveText("s");
     expect(server.takeAsked()).toEqual([]);
 });
 
@@ -380,7 +382,7 @@ test("a short warning does not wait for longer than half of it", async () => {
         await pass(1);
     }
     expect(DIALOG).toHaveCount(1);
-    expect(countdown()).toBe("0:05");
+    expect(countdown()).toBe("5");
 });
 
 test("work while a warning waits puts it off", async () => {
@@ -395,6 +397,17 @@ test("work while a warning waits puts it off", async () => {
     await rpc("/some/work");
     await pass(3);
     expect(DIALOG).toHaveCount(0);
+});
+
+test("a short warning looks urgent in its last third only", async () => {
+    server.delay = 40;
+    await loadPage({ expires_in: 40, warning: 20 });
+    await pass(20);
+    expect(".o_session_expiry .progress-bar").toHaveClass("bg-primary");
+    await pass(13);
+    expect(".o_session_expiry .progress-bar").toHaveClass("bg-primary");
+    await pass(1);
+    expect(".o_session_expiry .progress-bar").toHaveClass("bg-danger");
 });
 
 test("polling does not close it, and makes no flood of questions", async () => {
@@ -527,7 +540,7 @@ test("an unreachable server logs nobody out; the warning says so, and attempts g
     server.reachable = false;
     await pass(301);
     expect(atLogin()).toBe(false);
-    expect(countdown()).toBe("0:00");
+    expect(countdown()).toBe("0");
     expect(`${DIALOG}_unreachable`).toHaveCount(1);
     const first = server.takeAsked().length;
     expect(first).toBeGreaterThan(0);

@@ -9,6 +9,9 @@ const { Duration } = luxon;
 /** Seconds left at which a screen reader says how many, apart from whole minutes. */
 const SAID = [30, 10];
 
+/** Seconds left from which it looks urgent; of a short warning the last third. */
+const URGENT = 30;
+
 export class SessionExpiryDialog extends Component {
     static template = "inactive_session_timeout_pg.SessionExpiryDialog";
     static components = { Dialog };
@@ -66,7 +69,17 @@ export class SessionExpiryDialog extends Component {
     }
 
     get countdown() {
-        return Duration.fromObject({ seconds: this.seconds }).toFormat("m:ss");
+        const format = { s: "s", min: "m:ss", h: "h:mm:ss" }[this.unit];
+        return Duration.fromObject({ seconds: this.seconds }).toFormat(format);
+    }
+
+    /** Of the countdown's first number. */
+    get unit() {
+        return this.seconds < 60 ? "s" : this.seconds < 3600 ? "min" : "h";
+    }
+
+    get isUrgent() {
+        return this.seconds <= Math.min(URGENT, this.shown / 3);
     }
 
     /** How much of the time since the warning is left, in percent. */
