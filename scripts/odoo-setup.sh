@@ -9,6 +9,12 @@ become_builder "$@"
 requirements=$root/integrations/odoo/requirements.txt
 community=$root/integrations/odoo/community.txt
 odoo=$root/target/odoo
+# Most of Odoo is applications that nobody needs here. The last two lines are point_of_sale and what it needs.
+addons=(api_doc auth_passkey auth_signup auth_timeout auth_totp auth_totp_mail base base_import base_import_module
+    base_install_request base_setup bus google_gmail html_editor iap iap_mail mail mail_bot microsoft_outlook
+    partner_autocomplete phone_validation privacy_lookup rpc sms snailmail test_http web web_tour web_unsplash
+    account analytic barcodes barcodes_gs1_nomenclature base_vat digest google_address_autocomplete http_routing iot_base
+    onboarding point_of_sale portal product resource stock stock_account uom)
 
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -22,7 +28,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
 fi
 
-if cat "$requirements" "$community" | cmp -s - "$odoo/complete" && [ "$(cat "$odoo/place" 2>/dev/null)" = "$odoo" ]; then exit; fi
+contents() { cat "$requirements" "$community" && echo "${addons[@]}"; }
+if contents | cmp -s - "$odoo/complete" && [ "$(cat "$odoo/place" 2>/dev/null)" = "$odoo" ]; then exit; fi
 
 say "Unpacking Odoo 19 into target/odoo (about a minute, 600 MB)"
 rm -rf "$odoo"
@@ -43,20 +50,16 @@ apt-get "${apt[@]}" update
 (cd packages && apt-get "${apt[@]}" download odoo-19 libjs-jquery libjs-underscore fonts-montserrat fonts-roboto-unhinted)
 (cd packages && apt-get -qq -o "APT::Sandbox::User=$(id -un)" download fonts-font-awesome libjs-jquery-form)
 
-# Most of Odoo is applications that nobody needs here. Every manifest is: base's own data refers to them.
 modules=./usr/lib/python3/dist-packages/odoo
-addons=()
-for addon in api_doc auth_passkey auth_signup auth_timeout auth_totp auth_totp_mail base base_import base_import_module \
-    base_install_request base_setup bus google_gmail html_editor iap iap_mail mail mail_bot microsoft_outlook \
-    partner_autocomplete phone_validation privacy_lookup rpc sms snailmail test_http web web_tour web_unsplash; do
-    addons+=("$modules/addons/$addon")
-done
 dpkg-deb --fsys-tarfile packages/odoo-19_*.deb >packages/odoo.tar
 tar -xf packages/odoo.tar -C root --exclude='*/i18n' --exclude="$modules/addons" "$modules"
-tar -xf packages/odoo.tar -C root --exclude='*/i18n' "${addons[@]}"
+tar -xf packages/odoo.tar -C root --exclude='*/i18n' "${addons[@]/#/$modules/addons/}"
+# Every manifest is needed: base's own data refers to them.
 tar -xf packages/odoo.tar -C root --no-wildcards-match-slash --wildcards \
     "$modules/addons/*/__manifest__.py" "$modules/addons/*/__init__.py"
 rm packages/odoo.tar
+# The account addon looks for models in every localization, and takes a missing package, but not one without its files.
+for init in "root/$modules"/addons/l10n_*/__init__.py; do : >"$init"; done
 for package in packages/lib*.deb packages/fonts*.deb; do dpkg -x "$package" root; done
 # Debian leaves this file out; the web client's tests fail without it.
 segmentation=root/$modules/addons/mail/static/lib/selfie_segmentation
@@ -77,4 +80,4 @@ PYTHONPATH='$odoo/root/usr/lib/python3/dist-packages' exec '$odoo/python/bin/pyt
 END
 chmod +x run
 echo "$odoo" >place
-cat "$requirements" "$community" >complete
+contents >complete

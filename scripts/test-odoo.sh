@@ -45,6 +45,17 @@ run "$directory/base.log" -d base -i web,bus,base_setup,auth_signup,auth_totp,au
     --without-demo true --stop-after-init || die "Odoo failed:" "$(shown "$directory/base.log")"
 
 failed=()
+# tests NAME [option…]: in Odoo
+tests() {
+    local started=$SECONDS ran
+    if ! run "$directory/$1.log" -d addon --test-enable --http-port 0 --stop-after-init "${@:2}"; then
+        shown "$directory/$1.log"
+        failed+=("tests in Odoo: $1")
+    fi
+    ran=$(grep -E -o '[0-9]+ failed, [0-9]+ error\(s\) of [0-9]+ tests' "$directory/$1.log" | tail -n 1) || true
+    say "In Odoo: ${ran:-no test ran} ($((SECONDS - started)) s)"
+    [[ $ran =~ of\ [1-9] ]] || failed+=("no test ran in Odoo: $1")
+}
 outside() {
     (cd integrations/odoo/live && SESSION_TIMEOUT_ODOO=$odoo SESSION_TIMEOUT_DIRECTORY=$directory SESSION_TIMEOUT_BINDIR=$bindir \
         "$root/target/odoo/python/bin/python" -B "$@")
@@ -62,16 +73,11 @@ if [ -z "$only" ] || [ "$only" = addon ]; then
     mkdir -p "$ODOO_DATA/filestore" && cp -a "$ODOO_DATA/filestore/base" "$ODOO_DATA/filestore/addon"
     run "$directory/install.log" -d addon -i inactive_session_timeout_pg --stop-after-init ||
         die "Odoo failed:" "$(shown "$directory/install.log")"
-    started=$SECONDS
+    ours=/inactive_session_timeout_pg
     # -u: the tests of a module that is installed already run only with it.
-    if ! run "$directory/addon.log" -d addon -u inactive_session_timeout_pg,test_http --test-enable --http-port 0 \
-        --test-tags /inactive_session_timeout_pg,/test_http --stop-after-init; then
-        shown "$directory/addon.log"
-        failed+=("tests in Odoo")
-    fi
-    ran=$(grep -E -o '[0-9]+ failed, [0-9]+ error\(s\) of [0-9]+ tests' "$directory/addon.log" | tail -n 1) || true
-    say "In Odoo: ${ran:-no test ran} ($((SECONDS - started)) s)"
-    [[ $ran =~ of\ [1-9] ]] || failed+=("no test ran in Odoo")
+    tests addon -u inactive_session_timeout_pg,test_http --test-tags "$ours,/test_http"
+    say "Installing Point of Sale in the same database, and running the tests of its tills"
+    tests till -i point_of_sale --skip-auto-install -u inactive_session_timeout_pg --test-tags "$ours:TestPointOfSale"
 fi
 
 if [ "$only" != addon ]; then

@@ -11,6 +11,7 @@
         "security/ir.model.access.csv",
         "security/session_timeout_rules.xml",
         "data/ir_cron.xml",
+        "data/ir_asset.xml",
         "views/login_templates.xml",
         "views/session_timeout_session_views.xml",
         "views/res_config_settings_views.xml",

@@ -42,6 +42,9 @@ UNATTENDED = {
     "/web/dataset/call_kw/discuss.channel/channel_fetched",
     "/discuss/channel/mark_as_read",
     "/mail/data",
+    # What a till asks for whenever its network is back, and because another till has changed an order.
+    "/pos/ping",
+    "/web/dataset/call_kw/pos.config/read_config_open_orders",
     # Ours: how long is left, and a login page that waits for a login in another tab.
     OUTLOOK,
     LOGIN_PAGE,

@@ -4,6 +4,7 @@ from . import (
     test_looks,
     test_parameters,
     test_pictures,
+    test_point_of_sale,
     test_requests,
     test_sessions,
     test_settings,

@@ -384,9 +384,14 @@ export class SessionExpiry {
     }
 
     goToLogin() {
+        redirect(this.loginPage);
+    }
+
+    /** With the way back. */
+    get loginPage() {
         const { pathname, search, hash } = browser.location;
         const way = new URLSearchParams({ db: session.db, redirect: pathname + search + hash });
-        redirect(`/web/login?${way}`);
+        return `/web/login?${way}`;
     }
 
     // ---- Showing ----
