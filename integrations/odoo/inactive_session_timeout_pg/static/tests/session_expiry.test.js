@@ -22,7 +22,7 @@ import {
 } from "@web/../tests/web_test_helpers";
 import { browser } from "@web/core/browser/browser";
 import { MainComponentsContainer } from "@web/core/main_components_container";
-import { rpc } from "@web/core/network/rpc";
+import { rpc, rpcBus } from "@web/core/network/rpc";
 import { session } from "@web/session";
 
 describe.current.tags("headless");
@@ -305,6 +305,9 @@ test("a request that the warning causes is marked, and asks nothing", async () =
     });
     await rpc("/some/onchange", {}, settings);
     expect(settings.headers["X-Session-Timeout-Background"]).toBe(undefined);
+    const elsewhere = { data: { id: -1 }, url: "https://printer.example/hw_proxy/hello", settings: {} };
+    rpcBus.trigger("RPC:REQUEST", elsewhere);
+    expect(elsewhere.settings.headers).toBe(undefined);
     await pass(5);
     expect(DIALOG).toHaveCount(1);
     expect(server.takeAsked()).toEqual([]);

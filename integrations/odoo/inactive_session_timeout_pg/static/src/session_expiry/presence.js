@@ -9,6 +9,9 @@ const AFTERWARDS = 5_000; // how long after that requests are taken for its cons
 /** Browsers send 64 KiB at most from a page that is being closed. */
 const BEACON_BYTES = 60_000;
 
+/** Another, such as a printer's, would refuse a header that it does not know. */
+export const isOurServer = (url) => url.startsWith("/") && !url.startsWith("//");
+
 /**
  * Tells requests of the user from those that a page sends because a dialog takes the focus, the screen is locked, or the
  * browser closes: a field that is left asks the server for its consequences, and a form saves itself.
@@ -58,7 +61,7 @@ export class Presence {
 
     /** A beacon has no headers. */
     sendBeacon(url, data) {
-        if (!this.isBackground() || !(data?.size < BEACON_BYTES)) {
+        if (!isOurServer(url) || !this.isBackground() || !(data?.size < BEACON_BYTES)) {
             return Navigator.prototype.sendBeacon.call(window.navigator, url, data);
         }
         const headers = { [BACKGROUND_HEADER]: "1" };

@@ -15,7 +15,7 @@ import { reactive } from "@odoo/owl";
 
 import { askAlone, ENDED_KEY, myTurn, openTabs } from "../tabs";
 import { leadOf, patience, plan, retryIn } from "./plan";
-import { BACKGROUND_HEADER, Presence } from "./presence";
+import { BACKGROUND_HEADER, isOurServer, Presence } from "./presence";
 import { SessionExpiryDialog } from "./session_expiry_dialog";
 
 /** Asks how long is left; never counts as activity. */
@@ -117,7 +117,7 @@ export class SessionExpiry {
     onRequest({ data, url, settings }) {
         if (url === OUTLOOK_ROUTE || url === STAY_ROUTE) {
             this.ours.add(data.id);
-        } else if (this.presence.isBackground()) {
+        } else if (isOurServer(url) && this.presence.isBackground()) {
             this.background.add(data.id);
             const { headers } = settings;
             settings.headers = { ...headers, [BACKGROUND_HEADER]: "1" };
