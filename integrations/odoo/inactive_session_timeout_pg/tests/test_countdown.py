@@ -178,7 +178,7 @@ class TestCountdown(CountdownCase):
         tab = self.log_in()
         tab.wait_for(DIALOG)
         self.assert_at_login(tab)
-        tab.wait_for(".o_session_ended:not(.d-none)")
+        tab.wait_for(".o_session_ended")
         self.assertIsNone(self.seconds_left())
         self.fill_in_login(tab)
         self.wait_for_page(tab)

@@ -4,9 +4,6 @@ import { browser } from "@web/core/browser/browser";
 
 export const CHANNEL = "inactive_session_timeout_pg";
 
-/** In the tab's sessionStorage: the session has ended by itself, which the login page tells. */
-export const ENDED_KEY = "inactive_session_timeout_pg.ended";
-
 /** Milliseconds after which a message is old: a tab that was frozen hears all that it missed when it wakes. */
 const OLD = 10_000;
 

@@ -4,7 +4,7 @@
  */
 import { browser } from "@web/core/browser/browser";
 
-import { ENDED_KEY, openTabs } from "../tabs";
+import { openTabs } from "../tabs";
 
 const isLoginPage = () => /\/web\/login\/?$/.test(browser.location.pathname);
 
@@ -20,19 +20,6 @@ function takePart() {
     tell({ type: "login" });
 }
 
-/** Says why the page is shown, where the web client came here by itself. */
-function tellWhy() {
-    if (browser.sessionStorage.getItem(ENDED_KEY)) {
-        browser.sessionStorage.removeItem(ENDED_KEY);
-        document.querySelector(".o_session_ended")?.classList.remove("d-none");
-    }
-}
-
 if (isLoginPage()) {
     takePart();
-    if (document.readyState === "loading") {
-        document.addEventListener("DOMContentLoaded", tellWhy);
-    } else {
-        tellWhy();
-    }
 }

@@ -13,7 +13,7 @@ import { session } from "@web/session";
 
 import { reactive } from "@odoo/owl";
 
-import { askAlone, ENDED_KEY, myTurn, openTabs } from "../tabs";
+import { askAlone, myTurn, openTabs } from "../tabs";
 import { leadOf, patience, plan, retryIn } from "./plan";
 import { BACKGROUND_HEADER, isOurServer, Presence } from "./presence";
 import { SessionExpiryDialog } from "./session_expiry_dialog";
@@ -376,10 +376,6 @@ export class SessionExpiry {
             browser.clearTimeout(timer);
         }
         this.state.over = true;
-        const { deadline } = this.state;
-        if (deadline !== null && deadline <= Date.now()) {
-            browser.sessionStorage.setItem(ENDED_KEY, "1");
-        }
         this.goToLogin();
     }
 
