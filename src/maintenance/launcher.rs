@@ -163,8 +163,8 @@ struct Databases {
     dropped: u32,
     /// How many others have no place.
     without_place: usize,
-    /// That has been said in the log.
-    is_said: bool,
+    /// When that was last said in the log.
+    said: Option<Instant>,
 }
 
 impl Databases {
@@ -229,20 +229,20 @@ impl Databases {
         seen.map_or(0, |at| PAUSE.saturating_sub(at.elapsed().as_micros() as i64).max(0))
     }
 
-    /// Says once that there are too many databases: when those that have places have been looked at, so that none of them
-    /// is about to give up its own.
+    /// Says that there are too many databases, once an hour at most: when those that have places have been looked at, so that
+    /// none of them is about to give up its own.
     fn say_full(&mut self, shared: &'static Shared) {
-        if self.without_place == 0 {
-            self.is_said = false;
+        const AN_HOUR: Duration = Duration::from_secs(3600);
+        if self.without_place == 0 || self.said.is_some_and(|at| at.elapsed() < AN_HOUR) {
             return;
         }
         let is_settled = database::registered(shared).all(|place| {
             place.database.presence() != Presence::Absent && place.database.last_pass.load(Acquire) != i64::MIN
         });
-        if self.is_said || !is_settled {
+        if !is_settled {
             return;
         }
-        self.is_said = true;
+        self.said = Some(Instant::now());
         let message = format!(
             "all {} places for databases are taken: {} databases have none; what sessions they have are served from their \
              rows, without maintenance",
