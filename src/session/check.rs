@@ -142,14 +142,17 @@ fn on_row(
 ) -> Result<(Answered, Timestamp), Error> {
     let row = read(objects, digest, |version| version.row());
     // Not before the row was read, which may have waited: others have used the session meanwhile.
-    let now = clock::now();
+    let mut now = clock::now();
     let Some(Row { mut session, version }) = row else {
         return Ok((Answered::NoSession(Status::Unknown), now));
     };
     let judgement = judge(&session, params, request, now);
     match judgement {
         Judgement::Valid { touch: true, .. } if touch_is_due(&session, params, now) && store::is_writable() => {
-            touch(objects, digest, version, params, &mut session)?;
+            if let Some(touched) = touch(objects, digest, version, params)? {
+                session.last_activity = touched;
+                now = touched;
+            }
         }
         Judgement::Expired(_) if request != Request::Look && store::is_writable() => {
             expire(objects, digest, params)?;
@@ -167,29 +170,23 @@ pub(super) fn read<T>(objects: &Objects, digest: &Digest, look: impl Fn(store::s
 }
 
 /// Moves the activity of the opening that was judged forward to now, unless that has to wait for another transaction: losing a
-/// touch can only end a session early.
-fn touch(
-    objects: &Objects,
-    digest: &Digest,
-    version: i64,
-    params: &Params,
-    session: &mut Session,
-) -> Result<(), Error> {
+/// touch can only end a session early. The new activity, if it was written.
+fn touch(objects: &Objects, digest: &Digest, version: i64, params: &Params) -> Result<Option<Timestamp>, Error> {
     let Some(mut writer) = Writer::try_open(objects.session) else {
-        return Ok(());
+        return Ok(None);
     };
     let Opening::Held(row) = lock_opening(&writer, digest, version, Purpose::Update)? else {
-        return Ok(());
+        return Ok(None);
     };
     let now = clock::now();
-    if touch_is_due(&row.session(), params, now) {
-        writer.update(&row, |values| {
-            *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(now));
-        })?;
-        store::make_visible();
-        session.last_activity = now;
+    if !touch_is_due(&row.session(), params, now) {
+        return Ok(None);
     }
-    Ok(())
+    writer.update(&row, |values| {
+        *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(now));
+    })?;
+    store::make_visible();
+    Ok(Some(now))
 }
 
 /// Deletes a session that is past its limit and tells of it, unless that has to wait for another transaction, or the

@@ -12,7 +12,7 @@ use crate::ending::{self, Batch};
 use crate::error::Error;
 use crate::store::session_row::{self, SessionRow, column, digest_datum, slot_of, timestamp_datum};
 use crate::store::table::Latest;
-use crate::store::write::{Patience, Purpose, Values, Writer};
+use crate::store::write::{Locked, Patience, Purpose, Values, Writer};
 use crate::store::{self, Scratch, login_lock};
 use crate::transaction::{self, Change, key_of};
 use crate::{clock, settings};
@@ -135,6 +135,22 @@ pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<
     Ok(closed)
 }
 
+/// Finds the row of a digest and locks it; `None` if there is none, and no transaction that has inserted one is under way.
+fn find_or_reserve(writer: &mut Writer, digest: &Digest) -> Result<Option<Locked>, Error> {
+    loop {
+        pgrx::check_for_interrupts!();
+        if let Some(row) = find_and_lock(writer, digest, Purpose::Remove, Patience::Wait)? {
+            return Ok(Some(row));
+        }
+        let mut values: Values = vec![None; column::COUNT];
+        *slot_of(&mut values, column::DIGEST) = digest_datum(digest);
+        let key = writer.table().primary_key_on(column::DIGEST);
+        if writer.is_key_free(&values, key)? {
+            return Ok(None);
+        }
+    }
+}
+
 /// Moves a session to a new digest, with both its clocks: whether the old one was valid.
 ///
 /// # Errors
@@ -148,7 +164,7 @@ pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
     let present = if old == new {
         None
     } else {
-        find_and_lock(&writer, new, Purpose::Remove, Patience::Wait)?
+        find_or_reserve(&mut writer, new)?
     };
     // Not before both are locked, which may have waited.
     let params = settings::current()?;

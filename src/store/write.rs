@@ -196,20 +196,15 @@ impl Writer {
         key: Oid,
         fill: impl FnOnce(&mut Values),
     ) -> Result<bool, Error> {
-        if key == Oid::INVALID {
-            return Err(shape::key_missing(self.table.relation()));
+        if !self.is_key_free(&values, key)? {
+            return Ok(false);
         }
+        fill(&mut values);
         self.complete(&mut values)?;
         let slot = self.fill_row(&values);
         // SAFETY: the slot holds a row of the table's type. The order is that of ExecInsert for ON CONFLICT.
         unsafe {
             let arbiters = pg_sys::lappend_oid(ptr::null_mut(), key);
-            let mut conflict = pg_sys::ItemPointerData::default();
-            if !self.check_constraints(slot, &mut conflict, arbiters) {
-                return Ok(false);
-            }
-            fill(&mut values);
-            let slot = self.fill_row(&values);
             let xid = pg_sys::GetCurrentTransactionId();
             let token = pg_sys::SpeculativeInsertionLockAcquire(xid);
             pg_sys::table_tuple_insert_speculative(
@@ -224,6 +219,26 @@ impl Writer {
             pg_sys::table_tuple_complete_speculative(self.table.relation(), slot, token, !collided);
             pg_sys::SpeculativeInsertionLockRelease(xid);
             Ok(!collided)
+        }
+    }
+
+    /// Whether the key of these values in the unique index `key` is free; waits for a transaction that has inserted or deleted
+    /// it and is not over.
+    ///
+    /// # Errors
+    /// 55000 where `key` is invalid, as somebody has taken the index away.
+    pub fn is_key_free(&mut self, values: &Values, key: Oid) -> Result<bool, Error> {
+        if key == Oid::INVALID {
+            return Err(shape::key_missing(self.table.relation()));
+        }
+        let mut values = values.clone();
+        values.resize(self.table.columns(), None);
+        let slot = self.fill_row(&values);
+        // SAFETY: the slot holds a row of the table's type.
+        unsafe {
+            let arbiters = pg_sys::lappend_oid(ptr::null_mut(), key);
+            let mut conflict = pg_sys::ItemPointerData::default();
+            Ok(self.check_constraints(slot, &mut conflict, arbiters))
         }
     }
 

@@ -1,5 +1,7 @@
 //! `rotate_session` against another transaction on the same sessions.
 
+use session_timeout_tests::ServerError;
+
 use crate::in_flight::{InFlight, SNAPSHOT_LEVELS, all_at_once, begin, try_call};
 use crate::support::{SessionCalls, app, new_sid};
 
@@ -215,4 +217,41 @@ fn a_rotation_finds_nothing_to_rotate_after_others_have_deleted_the_row() {
         let rotated = try_call(&mut old_snapshot, &format!("rotate_session('{old}', '{}')", new_sid()));
         assert_eq!(rotated, Ok(false), "{level}");
     }
+}
+
+/// Rotates onto an id under which another transaction has opened a session that it then changes by `sql`: what the rotation
+/// answers after that commit.
+#[track_caller]
+fn rotation_onto_a_login_in_flight(sql: &str) -> Result<bool, String> {
+    let (rotator, mut other, mut observer) = (app(), app(), app());
+    let (old, new) = (new_sid(), new_sid());
+    observer.open(&old);
+    other.run("BEGIN");
+    other.open(&new);
+    other.run(&sql.replace("$1", &format!("'{new}'")));
+    let rotating = InFlight::start(rotator, {
+        let call = format!("SELECT session_timeout.rotate_session('{old}', '{new}')");
+        move |rotator| match rotator.query_one(&call, &[]) {
+            Ok(row) => Ok(row.get(0)),
+            Err(error) => Err(ServerError::of(&error).message),
+        }
+    });
+    rotating.is_waiting(&mut observer);
+    other.run("COMMIT");
+    rotating.answer()
+}
+
+#[test]
+fn a_rotation_onto_a_login_in_flight_is_refused_in_our_words() {
+    let refused = rotation_onto_a_login_in_flight("SELECT 1");
+    assert_eq!(
+        refused,
+        Err("a session is already open under the new session id".to_owned())
+    );
+}
+
+#[test]
+fn a_rotation_onto_a_login_in_flight_that_is_past_its_limit_by_then_succeeds() {
+    let past = "UPDATE session_timeout.session SET last_activity = '2020-01-01' WHERE digest = session_timeout.session_digest($1)";
+    assert_eq!(rotation_onto_a_login_in_flight(past), Ok(true));
 }
