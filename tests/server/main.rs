@@ -14,6 +14,7 @@ mod interface;
 mod lifecycle;
 mod live;
 mod log;
+mod model;
 mod monitoring;
 mod parameters;
 mod pg_upgrade;
