@@ -49,10 +49,10 @@ test-pg-upgrade: ## Upgrade a PostgreSQL 15 with sessions to the one of PG, by p
 	@PG=15 PG_CONFIG= scripts/build.sh
 	@scripts/test-pg-upgrade.sh
 
-soak: ## Run the tests of crashes, restarts and volume in their long form
+soak: ## Run the tests of crashes, restarts and volume, and the one with a model, in their long form
 	@scripts/setup.sh test
 	@scripts/build.sh
-	@SOAK=1 scripts/test.sh $(or $(TESTS),live::)
+	@SOAK=1 scripts/test.sh $(or $(TESTS),live:: model::)
 
 fuzz: ## Fuzz the readers of URLs and parameters, a minute each
 	@scripts/setup.sh fuzz

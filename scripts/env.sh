@@ -125,6 +125,6 @@ start_server() {
 # Scripts that write under target/ begin with this.
 become_builder() {
     if called_by_sudo; then
-        exec sudo -u "$SUDO_USER" -H --preserve-env=PG,PG_CONFIG,CARGO_TARGET_DIR,DESTDIR,KEEP,SOAK,QUICK,PARTS,SMOKE,SERVERS,SHORT "$0" "$@"
+        exec sudo -u "$SUDO_USER" -H --preserve-env=PG,PG_CONFIG,CARGO_TARGET_DIR,DESTDIR,KEEP,SOAK,QUICK,PARTS,SMOKE,SERVERS,SHORT,SEED,THEME,ROUNDS,EXCEPT "$0" "$@"
     fi
 }
