@@ -52,30 +52,55 @@ pub enum Detail {
 
 /// Checks a session for a request: judges it, and carries out what follows.
 pub fn check(digest: &Digest, url: Option<&[u8]>, detail: Detail) -> Result<Finding, Error> {
-    let params = settings::current()?;
-    let request = match url {
-        Some(url) if params.ignored_urls.matches(url) => Request::Ignored,
-        _ => Request::Counting,
-    };
-    evaluate(digest, &params, request, detail)
+    by_newest_extension(|objects| {
+        let params = settings::current()?;
+        let request = match url {
+            Some(url) if params.ignored_urls.matches(url) => Request::Ignored,
+            _ => Request::Counting,
+        };
+        evaluate(objects, digest, &params, request, detail)
+    })
 }
 
 /// Looks at a session, touching nothing and expiring nothing.
 pub fn peek(digest: &Digest) -> Result<Finding, Error> {
-    evaluate(digest, &*settings::current()?, Request::Look, Detail::Full)
+    by_newest_extension(|objects| evaluate(objects, digest, &*settings::current()?, Request::Look, Detail::Full))
 }
 
-fn evaluate(digest: &Digest, params: &Params, request: Request, detail: Detail) -> Result<Finding, Error> {
-    let objects = catalog::objects()?;
+/// Judges by the extension's objects. If no session was found, and the extension was dropped and created anew while that waited
+/// for a table of the old one, the new one is asked.
+fn by_newest_extension(judge: impl Fn(&Objects) -> Result<Finding, Error>) -> Result<Finding, Error> {
+    const TRIES: usize = 8;
+    let mut objects = catalog::objects()?;
+    for _ in 1..TRIES {
+        let finding = judge(&objects)?;
+        if !matches!(finding.status, Status::Unknown | Status::Closed) {
+            return Ok(finding);
+        }
+        match catalog::objects() {
+            Ok(newest) if newest.session != objects.session => objects = newest,
+            _ => return Ok(finding),
+        }
+    }
+    judge(&objects)
+}
+
+fn evaluate(
+    objects: &Objects,
+    digest: &Digest,
+    params: &Params,
+    request: Request,
+    detail: Detail,
+) -> Result<Finding, Error> {
     // Read before the check, which may delete the row.
     let named = if detail == Detail::Full {
-        read_name(&objects, digest)
+        read_name(objects, digest)
     } else {
         None
     };
     let (answered, now) = match shared::get() {
-        Some(shared) => live::evaluate(shared, &objects, digest, params, request),
-        None => on_row(&objects, digest, params, request)?,
+        Some(shared) => live::evaluate(shared, objects, digest, params, request),
+        None => on_row(objects, digest, params, request)?,
     };
     let (status, session) = match answered {
         Answered::Session(status, session) => (status, session),
@@ -87,7 +112,7 @@ fn evaluate(digest: &Digest, params: &Params, request: Request, detail: Detail) 
     // Where the session was opened again in between, the name is read again.
     let user_name = match named {
         Some((opened_at, name)) if opened_at == session.opened_at => name,
-        _ => read_name(&objects, digest)
+        _ => read_name(objects, digest)
             .filter(|(opened_at, _)| *opened_at == session.opened_at)
             .and_then(|(_, name)| name),
     };

@@ -303,7 +303,12 @@ fn a_database_beyond_those_that_are_held_is_warned_of_and_served_from_its_rows()
         hints.iter().any(|hint| hint.contains("session_timeout.max_databases")),
         "{hints:?}"
     );
-    let said = || server.log().matches("1 places for databases are taken").count();
+    let said = || {
+        server
+            .log()
+            .matches("LOG:  all 1 places for databases are taken")
+            .count()
+    };
     eventually("the launcher says it", SOON, || said() > 0);
     client.open("kept");
     client.open("closed");

@@ -53,14 +53,14 @@ fn sessions_of_an_extension_that_was_made_anew_behind_a_savepoint_live_on() {
     assert!(!other.check("another"));
 }
 
-/// Makes the extension anew, with a delay of one second and an open session, while `client` is in a transaction in which it
+/// Makes the extension anew, with this delay and an open session, while `client` is in a transaction in which it
 /// has just used it. PostgreSQL itself still leads to the old functions then, those that this connection has called before.
-fn recreate_under(database: &Database, client: &mut Client, level: &str) -> String {
+fn recreate_under(database: &Database, client: &mut Client, level: &str, delay: &str) -> String {
     let sid = new_sid();
     begin(client, level);
-    assert_eq!(client.verdict(&sid).status, "unknown");
+    assert!(!client.check(&sid));
     database.connect().run(&format!(
-        "BEGIN; {RECREATE}; SELECT session_timeout.set_param('{}', '1'), session_timeout.open_session('{sid}'); COMMIT",
+        "BEGIN; {RECREATE}; SELECT session_timeout.set_param('{}', '{delay}'), session_timeout.open_session('{sid}'); COMMIT",
         param::DELAY
     ));
     sid
@@ -69,12 +69,14 @@ fn recreate_under(database: &Database, client: &mut Client, level: &str) -> Stri
 #[test]
 fn an_old_transaction_goes_by_the_parameters_of_the_new_extension() {
     for level in SNAPSHOT_LEVELS {
-        let database = database("recreated_under", &QUIET);
-        let mut old = database.connect();
-        let sid = recreate_under(&database, &mut old, level);
-        database.connect().has_been_idle(&sid, "1 minute");
-        assert_eq!(old.verdict(&sid).status, "idle_expired", "{level}");
-        old.run("COMMIT");
+        for (delay, idle, is_valid) in [("1", "1 minute", false), ("1 day", "3 hours", true)] {
+            let database = database("recreated_under", &QUIET);
+            let mut old = database.connect();
+            let sid = recreate_under(&database, &mut old, level, delay);
+            database.connect().has_been_idle(&sid, idle);
+            assert_eq!(old.check(&sid), is_valid, "{level}, {delay}");
+            old.run("COMMIT");
+        }
     }
 }
 
@@ -94,7 +96,7 @@ fn every_function_of_an_old_transaction_acts_on_the_new_extension() {
         let mut old = database.connect();
         let sql = |sid: &str| format!("SELECT session_timeout.{}", call.replace("$1", &format!("'{sid}'")));
         old.run(&sql("nobody"));
-        let sid = recreate_under(&database, &mut old, "REPEATABLE READ");
+        let sid = recreate_under(&database, &mut old, "REPEATABLE READ", "1");
         let sql = sql(&sid);
         old.batch_execute(&sql)
             .unwrap_or_else(|error| panic!("{call}: {error:?}"));
@@ -106,22 +108,25 @@ fn every_function_of_an_old_transaction_acts_on_the_new_extension() {
         client.value("SELECT session_timeout.get_param($1, 'none')", &[&param::DELAY])
     };
     assert_eq!(delay(&mut old).as_deref(), Some("7200"));
-    recreate_under(&database, &mut old, "REPEATABLE READ");
+    recreate_under(&database, &mut old, "REPEATABLE READ", "1");
     assert_eq!(delay(&mut old).as_deref(), Some("1"));
 }
 
 #[test]
 fn a_check_that_waited_while_the_extension_was_made_anew_goes_by_the_new_one() {
-    let database = database("recreated_wait", &and(QUIET, (param::DELAY, "1 hour")));
-    let (mut changer, mut observer) = (database.connect(), database.connect());
-    let sid = new_sid();
-    changer.open(&sid);
-    changer.run(&format!("BEGIN; {RECREATE}"));
-    let checking = InFlight::start(database.connect(), {
-        let sid = sid.clone();
-        move |client| client.check(&sid)
-    });
-    checking.is_waiting(&mut observer);
-    changer.run("COMMIT");
-    assert!(!checking.answer());
+    for (opened_anew, is_valid) in [("SELECT 1", false), ("SELECT session_timeout.open_session($1)", true)] {
+        let database = database("recreated_wait", &and(QUIET, (param::DELAY, "1 hour")));
+        let (mut changer, mut observer) = (database.connect(), database.connect());
+        let sid = new_sid();
+        changer.open(&sid);
+        let opened_anew = opened_anew.replace("$1", &format!("'{sid}'"));
+        changer.run(&format!("BEGIN; {RECREATE}; {opened_anew}"));
+        let checking = InFlight::start(database.connect(), {
+            let sid = sid.clone();
+            move |client| client.check(&sid)
+        });
+        checking.is_waiting(&mut observer);
+        changer.run("COMMIT");
+        assert_eq!(checking.answer(), is_valid, "{opened_anew}");
+    }
 }
