@@ -263,11 +263,15 @@ pub fn rows_in_order(table: &Table, snapshot: &Latest, index: Oid, mut each: imp
     // SAFETY: the table is open, and so is its index until the scan has ended.
     unsafe {
         let index = pg_sys::index_open(index, mode);
-        let scan = pg_sys::systable_beginscan_ordered(table.relation(), index, snapshot.as_ptr(), 0, ptr::null_mut());
+        let any = &raw mut pg_sys::SnapshotAnyData;
+        let scan = pg_sys::systable_beginscan_ordered(table.relation(), index, any, 0, ptr::null_mut());
         let forward = pg_sys::ScanDirection::ForwardScanDirection;
         while !pg_sys::systable_getnext_ordered(scan, forward).is_null() {
             pgrx::check_for_interrupts!();
-            if each(Version((*scan).slot)).is_break() {
+            let slot = (*scan).slot;
+            if pg_sys::table_tuple_satisfies_snapshot(table.relation(), slot, snapshot.as_ptr())
+                && each(Version(slot)).is_break()
+            {
                 break;
             }
         }

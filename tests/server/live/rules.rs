@@ -211,6 +211,31 @@ fn a_check_takes_no_predicate_lock() {
 }
 
 #[test]
+fn no_function_takes_a_predicate_lock() {
+    const HELD: &str = "SELECT count(*) FROM pg_locks WHERE mode = 'SIReadLock' AND pid = pg_backend_pid()";
+    let database = database("no_siread_writes", &QUIET);
+    let mut client = database.connect();
+    client.open("closed");
+    assert!(client.close_sid("closed"));
+    open_expired(&mut client, "expired");
+    client.run("BEGIN ISOLATION LEVEL SERIALIZABLE");
+    for call in [
+        "open_session('a', 'user')",
+        "rotate_session('a', 'b')",
+        "close_session('b')",
+        "close_user_sessions('user')",
+        "purge_sessions()",
+        "flush_sessions()",
+        "set_param('mine', '1')",
+        "get_param('mine')",
+    ] {
+        client.run(&format!("SELECT session_timeout.{call}"));
+        assert_eq!(client.value::<i64>(HELD, &[]), 0, "{call}");
+    }
+    client.run("COMMIT");
+}
+
+#[test]
 fn a_check_in_a_read_only_transaction_touches() {
     let database = database("read_only", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());

@@ -1,6 +1,5 @@
 //! Which answers a check, a verdict or a peek may give, and what is known afterwards.
 
-use super::known::Known;
 use super::op::{Request, Verdict, user_name};
 use super::state::{Model, Place, Session, State, View};
 use super::time::{Limit, Micros, SECOND, Span, in_force};
@@ -56,10 +55,6 @@ impl Model {
             .copied()
             .filter(|(_, state)| self.fits(sid, state, &view, look, said, transaction.has_changed(sid)))
             .collect();
-        if fitting.is_empty() && Known::OldParameters.is_excepted() && self.ddl.since(transaction.begun.min(span.from))
-        {
-            return Ok(());
-        }
         if fitting.is_empty() {
             return Err(self.describe(&seen, &view, look));
         }
@@ -154,9 +149,6 @@ impl Model {
         if let Some(opened_at) = said.verdict.and_then(|verdict| verdict.opened_at) {
             self.clocks[session.clocks].opened = Span::at(opened_at);
         }
-        if Known::LostTouch.is_excepted() && self.many.since(span.from) {
-            return;
-        }
         if counts && span.from >= self.up_since {
             let from = said
                 .verdict
@@ -188,7 +180,6 @@ impl Model {
         };
         match look {
             Look::Peek => {}
-            Look::Rotate if Known::Finder.is_excepted() => {}
             _ if !transaction.has_changed(sid) => self.clocks[session.clocks].was_expired(span.to),
             Look::Check(_) => {}
             // It has deleted the row, by what only this transaction knows.

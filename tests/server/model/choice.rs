@@ -1,7 +1,6 @@
 //! Single statements, chosen at random.
 
 use super::connection::Connection;
-use super::known::Known;
 use super::op::{ALL_SIDS, Activity, Op, Request, Rows, SIDS, Setting, USERS};
 use super::time::{Limit, Micros, SECOND};
 use super::transaction::Isolation;
@@ -61,11 +60,7 @@ impl Connection<'_> {
             },
             8 => {
                 let ago = self.rng.pick(&[100_000, SECOND, 4 * SECOND, 3600 * SECOND]);
-                let activity = match self.rng.weighted(&if Known::Unchanged.is_excepted() {
-                    [60, 15, 0, 0]
-                } else {
-                    [60, 15, 15, 10]
-                }) {
+                let activity = match self.rng.weighted(&[60, 15, 15, 10]) {
                     0 => Activity::Ago(ago),
                     1 => Activity::Ahead(ago),
                     2 => Activity::Unchanged,

@@ -1,6 +1,5 @@
 //! The end of a transaction: what it has changed becomes visible, or has not been.
 
-use super::known::Known;
 use super::state::{Model, State};
 use super::time::{Micros, Span};
 use super::transaction::{Sent, Transaction};
@@ -104,9 +103,7 @@ impl Model {
 
     fn record_touches(&mut self, transaction: &mut Transaction, at: Micros, committed: bool) {
         for deferred in std::mem::take(&mut transaction.deferred) {
-            if (committed || (!deferred.own && !Known::DeferredTouch.is_excepted()))
-                && transaction.begun >= self.up_since
-            {
+            if (committed || !deferred.own) && transaction.begun >= self.up_since {
                 self.clocks[deferred.clocks].was_touched(deferred.from, at);
             }
         }

@@ -1,6 +1,5 @@
 //! Which errors a statement may end with.
 
-use super::known::Known;
 use super::op::Op;
 use super::state::Model;
 use super::time::Span;
@@ -22,7 +21,7 @@ impl Model {
             "55P03" => waits,
             "40001" => can_fail_to_serialize(transaction, op),
             "23505" => match op {
-                Op::Rotate { new, .. } => self.can_be_open(transaction, *new, span) || Known::RotateRace.is_excepted(),
+                Op::Rotate { new, .. } => self.can_be_open(transaction, *new, span),
                 Op::CreateExtension => true,
                 _ => false,
             },

@@ -2,7 +2,6 @@
 
 use super::check::{Look, Said};
 use super::events::{Ending, Found, How};
-use super::known::Known;
 use super::op::{ALL_SIDS, Request};
 use super::state::{Model, Place, Session, State};
 use super::time::Span;
@@ -204,10 +203,10 @@ impl Model {
             let seen = self.seen_or_locked(transaction, sid, span);
             match seen[..] {
                 [(_, State::Open(session))] => {
-                    if !Known::Finder.is_excepted() && !self.may_be_expired(&session, &view) {
+                    if !self.may_be_expired(&session, &view) {
                         return Err((Some(sid), "within its limits, and purged".to_owned()));
                     }
-                    if !Known::Finder.is_excepted() && !transaction.has_changed(sid) {
+                    if !transaction.has_changed(sid) {
                         self.clocks[session.clocks].was_expired(span.to);
                     }
                     if count == 0 {

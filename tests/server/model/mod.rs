@@ -13,7 +13,7 @@
 //! | `check`, `writes`, `lifecycle`, `by_hand`, `events`, `errors` | which answers, events and errors are allowed, and what they teach |
 //! | `theme`, `script`, `choice`, `rng` | what is done, chosen from a seed |
 //! | `connection`, `savepoints`, `run`, `strikes` | who does it, and what happens to databases and server meanwhile |
-//! | `settle`, `records`, `known` | the comparison at the end of a round; histories; known faults |
+//! | `settle`, `records` | the comparison at the end of a round; histories |
 //! | `tests` | the model by itself: a wrong answer is noticed, an allowed one is not |
 //!
 //! How the model judges. Each statement has a span, from before it was sent until its answer was there, by the clock that server and
@@ -36,7 +36,6 @@ mod connection;
 mod errors;
 mod events;
 mod history;
-mod known;
 mod lifecycle;
 mod limits;
 mod op;

@@ -10,7 +10,6 @@ use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Server, param};
 
 use super::connection::Connection;
-use super::known::Known;
 use super::rng::Rng;
 use super::state::{Model, TEMPLATE_DELAY};
 use super::theme::{THEMES, Theme};
@@ -168,12 +167,10 @@ impl<'s> Run<'s> {
 
 pub fn create(client: &mut Client, database: &Slot) {
     let Slot { name, oid, .. } = database;
-    let oid = if Known::Oid.is_excepted() {
-        String::new()
-    } else {
-        format!("OID = {oid}")
-    };
-    run(client, &format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} {oid}"));
+    run(
+        client,
+        &format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} OID = {oid}"),
+    );
 }
 
 pub fn connect(server: &Server, database: &str) -> Client {

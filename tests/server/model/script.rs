@@ -2,7 +2,6 @@
 //! stand inside each other.
 
 use super::connection::{Connection, Over};
-use super::known::Known;
 use super::op::{ALL_SIDS, Activity, Op, Request, Rows, SIDS, Setting};
 use super::time::SECOND;
 use super::transaction::Isolation;
@@ -156,7 +155,7 @@ impl Connection<'_> {
             self.look_at_many()?;
         }
         self.begin(Isolation::ReadCommitted);
-        if self.rng.percent(if Known::WholeTable.is_excepted() { 0 } else { 60 }) {
+        if self.rng.percent(60) {
             let op = if self.rng.percent(80) {
                 Op::Delete(Rows::All)
             } else {

@@ -7,7 +7,6 @@
 use super::clocks::{Clocks, ClocksId};
 use super::events::Ended;
 use super::history::{EntryId, History};
-use super::known::Known;
 use super::op::{ALL_SIDS, Op, Request};
 use super::records::Records;
 use super::time::{Limit, Micros, SECOND, Span};
@@ -156,8 +155,7 @@ impl Model {
         for sid in counted(op) {
             self.sids[sid].checks.push(number);
         }
-        transaction.by_hand |=
-            op.is_by_hand() || op.is_ddl() || (Known::PurgeReads.is_excepted() && matches!(op, Op::Purge { .. }));
+        transaction.by_hand |= op.is_by_hand() || op.is_ddl();
         if op.is_ddl() && !transaction.ddl {
             transaction.ddl = true;
             self.ddl.begin();

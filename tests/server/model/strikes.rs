@@ -9,7 +9,6 @@ use session_timeout_tests::postgres::{Client, NoTls};
 use session_timeout_tests::{Shutdown, wait_for};
 
 use super::connection::lock;
-use super::known::Known;
 use super::op::Names;
 use super::records::Record;
 use super::rng::Rng;
@@ -27,9 +26,6 @@ impl Run<'_> {
                 self.server.restart(Shutdown::Fast);
             }
             Strike::FailedStart => {
-                if Known::FailedStart.is_excepted() {
-                    return;
-                }
                 let _gate = self.gate.write();
                 self.note("a clean shutdown, a start that fails, and a start");
                 self.server.stop(Shutdown::Fast);

@@ -3,7 +3,6 @@
 use super::check::{Look, Said};
 use super::clocks::Clocks;
 use super::events::{Ending, Found, How};
-use super::known::Known;
 use super::op::{ALL_SIDS, Answer, BULK_USER, Op, SIDS};
 use super::state::{Model, Place, Session, State};
 use super::time::{Limit, Span};
@@ -168,7 +167,7 @@ impl Model {
             [(_, State::Absent(_))] => return,
             [(_, State::Open(session))] => {
                 let must = self.must_be_expired(session, &view);
-                if !Known::Finder.is_excepted() && (must || certain) && !transaction.has_changed(sid) {
+                if (must || certain) && !transaction.has_changed(sid) {
                     self.clocks[session.clocks].was_expired(span.to);
                 }
                 let found = if must || certain {
