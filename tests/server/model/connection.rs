@@ -89,8 +89,8 @@ impl<'r> Connection<'r> {
         }
 
         let mut model = lock(&self.model);
-        let number = model.begin(&mut self.transaction, op);
         let from = now();
+        let number = model.begin(&mut self.transaction, op, from);
         drop(model);
         let result = self.send(&sql);
         let lost = self.is_lost(&result);
@@ -126,7 +126,7 @@ impl<'r> Connection<'r> {
     ) -> (Result<(), (Option<usize>, String)>, bool) {
         let mut model = lock(&self.model);
         let span = Span::new(from, now());
-        model.end(op, number);
+        model.end(op, number, span.to);
         let transaction = &mut self.transaction;
         let judged = match outcome {
             Outcome::Answered(answer) => model.answered(transaction, op, span, answer),

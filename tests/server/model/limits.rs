@@ -75,6 +75,17 @@ impl Model {
                     overlap(during).is_some_and(|to| past(in_force(limit, window.absolute), clocks.opened.from, to))
                 });
         }
+        for &(_, purge) in self.purges.iter().filter(|(_, purge)| purge.to >= alive) {
+            let to = by.min(purge.to);
+            let delays = self.delay.windows(purge.from);
+            idle = idle
+                || delays
+                    .into_iter()
+                    .any(|(limit, _)| past(in_force(limit, session.idle), touched, to));
+            let absolutes = self.absolute.windows(purge.from);
+            let is_old = |limit: Limit| past(in_force(limit, session.absolute), clocks.opened.from, to);
+            old = old || absolutes.into_iter().any(|(limit, _)| is_old(limit));
+        }
         (idle, old)
     }
 

@@ -4,6 +4,8 @@
 //! sent, and answered once its answer is there, both under one lock and with the clock read under that lock. So whatever
 //! was answered before a statement began is known when it is judged, and whatever is under way is known to be.
 
+use std::collections::VecDeque;
+
 use super::clocks::{Clocks, ClocksId};
 use super::events::Ended;
 use super::history::{EntryId, History};
@@ -101,6 +103,9 @@ pub struct View {
     pub skip: Vec<bool>,
 }
 
+/// So many purges are remembered.
+const PURGES: usize = 50;
+
 /// One database.
 pub struct Model {
     pub sids: Vec<Sid>,
@@ -112,6 +117,8 @@ pub struct Model {
     pub ddl: Busy,
     /// The table of sessions is locked against readers.
     pub exclusive: Busy,
+    /// Purges by hand, each from before it was sent until it ended: each goes by the parameters of its beginning.
+    pub purges: VecDeque<(u64, Span)>,
     /// Transactions that may have changed very many sessions.
     pub many: Busy,
     /// Since the last crash. What was recorded in memory before it may be lost.
@@ -140,6 +147,7 @@ impl Model {
             skip: History::new(true),
             ddl: Busy::NEVER,
             exclusive: Busy::NEVER,
+            purges: VecDeque::new(),
             many: Busy::NEVER,
             up_since: Micros::MIN,
             records: Records::new(name),
@@ -149,11 +157,17 @@ impl Model {
     }
 
     /// A statement is about to be sent. To be given back when it has ended.
-    pub fn begin(&mut self, transaction: &mut Transaction, op: &Op) -> u64 {
+    pub fn begin(&mut self, transaction: &mut Transaction, op: &Op, at: Micros) -> u64 {
         self.next_check += 1;
         let number = self.next_check;
         for sid in counted(op) {
             self.sids[sid].checks.push(number);
+        }
+        if matches!(op, Op::Purge { .. }) {
+            if self.purges.len() == PURGES {
+                self.purges.pop_front();
+            }
+            self.purges.push_back((number, Span::new(at, Micros::MAX)));
         }
         transaction.by_hand |= op.is_by_hand() || op.is_ddl();
         if op.is_ddl() && !transaction.ddl {
@@ -182,7 +196,10 @@ impl Model {
     }
 
     /// It has ended.
-    pub fn end(&mut self, op: &Op, number: u64) {
+    pub fn end(&mut self, op: &Op, number: u64, at: Micros) {
+        if let Some((_, span)) = self.purges.iter_mut().find(|(purge, _)| *purge == number) {
+            span.to = at;
+        }
         for sid in counted(op) {
             self.sids[sid].checks.retain(|check| *check != number);
         }

@@ -36,10 +36,10 @@ impl Script {
 
     /// A statement: whether the model allows its answer.
     fn run(&mut self, transaction: &mut Transaction, op: &Op, answer: Answer) -> bool {
-        let number = self.model.begin(transaction, op);
+        let number = self.model.begin(transaction, op, self.now);
         let span = Span::new(self.now, self.now + 1000);
         self.now += 1000;
-        self.model.end(op, number);
+        self.model.end(op, number, span.to);
         self.model.answered(transaction, op, span, &answer).is_ok()
     }
 

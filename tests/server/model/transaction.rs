@@ -65,6 +65,8 @@ impl OwnParameters {
 /// What a rollback to a savepoint takes back.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
+    /// So many touches were waiting for the end.
+    pub deferred: usize,
     pub own: BTreeMap<usize, Own>,
     pub parameters: OwnParameters,
     /// The extension was dropped, and perhaps created again.
@@ -187,6 +189,7 @@ impl Transaction {
     }
 
     pub fn savepoint(&mut self) {
+        self.changes.deferred = self.deferred.len();
         self.savepoints.push(self.changes.clone());
     }
 
@@ -194,6 +197,13 @@ impl Transaction {
     pub fn rollback_to(&mut self) {
         if let Some(saved) = self.savepoints.last() {
             self.changes = saved.clone();
+            // Those that were judged by what is now undone do not count.
+            let mut n = 0;
+            let before = saved.deferred;
+            self.deferred.retain(|touch| {
+                n += 1;
+                n <= before || !touch.own
+            });
         }
     }
 
