@@ -62,9 +62,8 @@ use crate::live::support::preloaded;
 use run::{Run, seed};
 use theme::THEMES;
 
-/// Statements of a round, in the short form and in the long one.
-const ROUND: u64 = 2_000;
-const SOAK_ROUND: u64 = 3_000;
+/// Statements of a round.
+const ROUND: u64 = 3_000;
 /// Rounds of the long form: a million statements.
 const SOAK_ROUNDS: usize = 49 * THEMES.len();
 
@@ -93,7 +92,7 @@ fn the_model_allows_every_answer_of_the_server() {
             Some(only) => THEMES.iter().position(|theme| theme.name == only).expect("a theme"),
             None => number % THEMES.len(),
         };
-        run.round(number, theme, if soak { SOAK_ROUND } else { ROUND });
+        run.round(number, theme, ROUND);
         println!(
             "{:?} {}: {} statements",
             begun.elapsed(),
