@@ -54,6 +54,8 @@ struct World<'m> {
     opened: bool,
     /// An opening has returned.
     reopened: bool,
+    /// Entries may have to make room for another database.
+    is_crowded: bool,
 }
 
 impl World<'_> {
@@ -213,7 +215,13 @@ impl Actor for Checker {
                 Checked::Miss(ticket) => self.state = Check::Read(ticket),
                 Checked::InFlux => self.state = Check::ReadInFlux,
             },
-            Check::Read(ticket) => self.state = Check::Judge(ticket, world.row_of(self.of)),
+            Check::Read(ticket) => {
+                self.state = Check::Judge(ticket, world.row_of(self.of));
+                // One step less, if nobody makes room for another database.
+                if !world.is_crowded {
+                    return self.step(world);
+                }
+            }
             Check::Judge(ticket, row) => {
                 let limits = world.around.unrecorded.limits();
                 if let Some(row) = row
@@ -582,15 +590,29 @@ fn explore(
     actors: impl Fn() -> Vec<Box<dyn Actor>>,
     finally: impl Fn(&World),
 ) {
-    explore_from(name, start, loaded, slots, |_| {}, actors, finally);
+    explore_all(name, start, loaded, slots, false, |_| {}, actors, finally);
 }
 
-/// Likewise, with other sessions in the registry, as `prepare` leaves it.
+/// Likewise, with other sessions in the registry, as `prepare` leaves it, some of which make room for another database.
 fn explore_from(
     name: &str,
     start: Option<Row>,
     loaded: bool,
     slots: usize,
+    prepare: impl Fn(&World),
+    actors: impl Fn() -> Vec<Box<dyn Actor>>,
+    finally: impl Fn(&World),
+) {
+    explore_all(name, start, loaded, slots, true, prepare, actors, finally);
+}
+
+#[expect(clippy::too_many_arguments, reason = "what the two above have in common")]
+fn explore_all(
+    name: &str,
+    start: Option<Row>,
+    loaded: bool,
+    slots: usize,
+    is_crowded: bool,
     prepare: impl Fn(&World),
     actors: impl Fn() -> Vec<Box<dyn Actor>>,
     finally: impl Fn(&World),
@@ -619,6 +641,7 @@ fn explore_from(
             told_active: None,
             opened: false,
             reopened: false,
+            is_crowded,
         };
         if let (true, Some(row)) = (loaded, start)
             && let Checked::Miss(ticket) = world.registry.check(&key(1), &world.params, Request::Look, at(0))
