@@ -46,6 +46,8 @@ pub fn purge() -> Result<usize, Error> {
             let Some(row) = find_and_lock(&writer, &digest, Purpose::Remove, Patience::Skip)? else {
                 return Ok(());
             };
+            // As they are now: a limit that has been raised meanwhile counts.
+            let params = settings::current()?;
             let (known, Some(expiry)) = Known::find_expiry(&objects, &digest, &row, &params) else {
                 return Ok(());
             };
