@@ -184,7 +184,7 @@ const NO_UTF_8: &[Case] = &[
 ];
 
 /// Characters that are made delimiters of, or nothing.
-const LOOK_ALIKES: [(char, &str); 40] = [
+const CONFUSABLE: [(char, &str); 40] = [
     ('\u{ff0e}', "a dot of full width"),
     ('\u{fe52}', "a small dot"),
     ('\u{2024}', "a leader of one dot"),
@@ -345,7 +345,7 @@ fn a_path_that_is_another_one_when_trimmed_matches_nothing() {
 fn a_path_that_is_another_one_when_normalized_matches_nothing() {
     let star = IgnoredUrls::parse(b"*").expect("a list");
     assert!(star.matches(b"/ab"));
-    for (character, reason) in LOOK_ALIKES {
+    for (character, reason) in CONFUSABLE {
         let bytes = character.to_string().into_bytes();
         let escaped: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
         for spelling in [character.to_string(), escaped.to_lowercase(), escaped] {
