@@ -46,6 +46,7 @@ pub fn read(op: &Op, messages: &[SimpleQueryMessage], before: usize) -> Answer {
             Answer::Row(rows.first().map(|row| (number(row, 0), number(row, 1))))
         }
         Op::Delete(_) => Answer::Deleted(sids(rows)),
+        Op::Set { by_hand: true, .. } => Answer::Count(rows.len() as i64),
         _ => Answer::Nothing,
     }
 }

@@ -109,6 +109,8 @@ impl Model {
                 transaction.may_have_changed_all();
                 Ok(())
             }
+            // In an older snapshot than the extension: its rows are not there.
+            (Op::Set { by_hand: true, .. }, Answer::Count(0)) => Ok(()),
             (Op::Set { setting, .. }, _) => {
                 transaction.changes.parameters.set(*setting);
                 transaction.changed_parameters = true;
