@@ -133,7 +133,9 @@ def take_over_parameters(env):
             with env.cr.savepoint():
                 env.cr.execute("SELECT session_timeout.set_param(%s, %s)", (key, wanted), log_exceptions=False)
         except psycopg2.errors.InvalidParameterValue:
-            [wanted] = parameters._session_timeout_values([key]).values()
+            # Not as read elsewhere: Odoo's own value holds for an extension that has just been created.
+            env.cr.execute("SELECT session_timeout.get_param(%s, %s)", (key, DEFAULTS[key]))
+            [wanted] = env.cr.fetchone()
         if wanted != row[0]:
             _logger.warning("The parameter %s was %r, which cannot be used. It is now %r.", key, row[0], wanted)
             env.cr.execute("UPDATE ir_config_parameter SET value = %s WHERE key = %s", (wanted, key))
