@@ -1,7 +1,8 @@
 //! What the current transaction changed, and what becomes of it in shared memory when the transaction ends.
 //!
-//! A transaction that changed a session sees its own change on the row, and neither loads nor touches that session in the
-//! registry. Others go on with the entry until the commit:
+//! A transaction that changed a session sees its own change on the row, and does not load that session into the registry. If
+//! the row is one that it has not written itself, others see the same, and its touch is recorded at once; else it follows at
+//! the end. Others go on with the entry until the commit:
 //!
 //! | when | what |
 //! | --- | --- |
