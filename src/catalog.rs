@@ -1,58 +1,73 @@
-//! The extension's own tables and sequences.
+//! The extension's own tables and sequences in the current database.
 //!
-//! They are what `pg_depend` says are members of the extension: a name alone, which somebody could take, is not enough.
-//! What was found is kept until PostgreSQL tells that one of them changed, or that anything may have; a backend looks
-//! them up once in a lifetime, usually.
+//! They are found by name and by `pg_depend`, which says that they belong to the extension: a name alone could be taken by
+//! somebody else. The result is cached until PostgreSQL sends an invalidation for one of them, or for everything; a backend
+//! usually looks them up once.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::CStr;
 
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
+use session_timeout_core::digest::Digest;
+use session_timeout_core::registry::Key;
 
 use crate::error::Error;
-use crate::kept::Kept;
-use crate::process::PerProcess;
-use crate::{maintenance, shared, transaction};
+use crate::pg::backend_local::BackendLocal;
+use crate::pg::cached::Cached;
+use crate::pg::shape::TableRef;
+use crate::pg::transaction::{accept_invalidations, my_database};
+use crate::rows::{config_parameter, session, session_event};
 
 /// The name of the extension in `pg_extension`.
 const EXTENSION: &CStr = c"inactive_session_timeout";
 
-/// The schema that the install script makes.
+/// The schema that the install script creates.
 const SCHEMA: &CStr = c"session_timeout";
 
-/// The OIDs of what the extension keeps.
+/// The extension's tables, and the OIDs of its sequences.
 #[derive(Clone, Copy)]
 pub struct Objects {
     /// `session_timeout.session`
-    pub session: Oid,
+    pub session: TableRef,
     /// `session_timeout.session_version_seq`
     pub session_version: Oid,
     /// `session_timeout.session_event`
-    pub session_event: Oid,
+    pub session_event: TableRef,
     /// `session_timeout.session_event_id_seq`
     pub session_event_id: Oid,
     /// `session_timeout.config_parameter`
-    pub config_parameter: Oid,
+    pub config_parameter: TableRef,
     /// `session_timeout.config_parameter_id_seq`
     pub config_parameter_id: Oid,
 }
 
 impl Objects {
     fn contains(&self, oid: Oid) -> bool {
-        [self.session, self.session_event, self.config_parameter].contains(&oid)
+        [self.session, self.session_event, self.config_parameter]
+            .iter()
+            .any(|table| table.oid == oid)
+    }
+
+    /// The registry's key of a session of this database.
+    pub fn key(&self, digest: &Digest) -> Key {
+        Key {
+            database: my_database().into(),
+            table: self.session.oid.into(),
+            digest: *digest,
+        }
     }
 }
 
-static FOUND: PerProcess<Kept<Objects>> = PerProcess::new(Kept::new());
+static OBJECTS: BackendLocal<Cached<Objects>> = BackendLocal::new(Cached::new());
 
 /// The extension's objects in this database.
 ///
 /// # Errors
-/// 55000 where the extension is not installed, or is not whole.
+/// 55000 if the extension is not installed, or if one of them is missing.
 pub fn objects() -> Result<Objects, Error> {
-    match known() {
-        Some(found) => Ok(found),
-        None => FOUND.with(|kept| kept.make(|| look_up().ok_or_else(why_not_found))),
+    match cached() {
+        Some(objects) => Ok(objects),
+        None => OBJECTS.with(|cache| cache.compute(|| look_up().ok_or_else(why_not_found))),
     }
 }
 
@@ -66,85 +81,48 @@ fn why_not_found() -> Error {
     }
 }
 
-/// Whether there is a relation of this OID, by the newest commit.
+/// Whether there is a relation of this OID, as of the newest commit.
 pub fn relation_exists(oid: Oid) -> bool {
+    accept_invalidations();
     // SAFETY: within a transaction; the name is a copy.
-    unsafe {
-        pg_sys::AcceptInvalidationMessages();
-        !pg_sys::get_rel_name(oid).is_null()
-    }
+    unsafe { !pg_sys::get_rel_name(oid).is_null() }
 }
 
-/// As [`objects`], with all that other backends have committed until now: for functions that lock the tables.
+/// As [`objects`], as of the newest commit of any backend: for functions that lock the tables.
 ///
 /// # Errors
-/// 55000 where the extension is not installed.
+/// As [`objects`].
 pub fn newest_objects() -> Result<Objects, Error> {
-    // SAFETY: within a transaction.
-    unsafe { pg_sys::AcceptInvalidationMessages() };
+    accept_invalidations();
     objects()
 }
 
-/// What was found last, where it still holds.
-pub fn known() -> Option<Objects> {
-    FOUND.with(Kept::get)
+/// The cached objects, unless they were invalidated.
+pub fn cached() -> Option<Objects> {
+    OBJECTS.with(Cached::get)
 }
 
-/// To be called once, at load: forgets what was found when it may have changed, and notices DROP EXTENSION.
+/// Must be called once, when the library is loaded.
 pub fn register_callbacks() {
-    // SAFETY: the callback only counts; hooks are chained.
-    unsafe {
-        pg_sys::CacheRegisterRelcacheCallback(Some(on_relation_change), pg_sys::Datum::from(0_usize));
-        PREVIOUS_ACCESS = pg_sys::object_access_hook;
-        pg_sys::object_access_hook = Some(on_access);
-    }
-}
-
-static mut PREVIOUS_ACCESS: pg_sys::object_access_hook_type = None;
-
-/// The table of sessions is dropped: at the commit, nothing that memory holds of them counts any more, and the launcher
-/// is told. A database is dropped: before the commit, nothing of it is left in memory.
-#[pg_guard]
-unsafe extern "C-unwind" fn on_access(
-    access: pg_sys::ObjectAccessType::Type,
-    class: Oid,
-    object: Oid,
-    part: i32,
-    argument: *mut c_void,
-) {
-    // SAFETY: as PostgreSQL called this.
-    unsafe {
-        if let Some(previous) = PREVIOUS_ACCESS {
-            pg_sys::ffi::pg_guard_ffi_boundary(|| previous(access, class, object, part, argument));
-        }
-    }
-    if access != pg_sys::ObjectAccessType::OAT_DROP {
-        return;
-    }
-    if class == pg_sys::DatabaseRelationId {
-        transaction::database_dropped(object);
-        if let Some(shared) = shared::get() {
-            maintenance::leave_database(shared, object);
-        }
-    } else if class == pg_sys::RelationRelationId && part == 0 && session_table() == Some(object) {
-        transaction::all_sessions_changed();
-        transaction::installation_changed();
-    }
+    // SAFETY: the callback only counts.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_invalidation), pg_sys::Datum::from(0_usize)) };
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relation: Oid) {
-    if relation == Oid::INVALID || known().is_none_or(|found| found.contains(relation)) {
-        FOUND.with(Kept::changed);
+unsafe extern "C-unwind" fn on_invalidation(_argument: pg_sys::Datum, relation: Oid) {
+    if relation == Oid::INVALID || cached().is_none_or(|objects| objects.contains(relation)) {
+        OBJECTS.with(Cached::invalidate);
     }
 }
 
-/// The table of sessions, where it is there, whatever else of the extension is not any more.
-fn session_table() -> Option<Oid> {
-    known().map(|found| found.session).or_else(|| members()?(c"session"))
+/// The OID of the session table, even if other objects of the extension are missing.
+pub fn session_table() -> Option<Oid> {
+    cached()
+        .map(|objects| objects.session.oid)
+        .or_else(|| members()?(c"session"))
 }
 
-/// Finds members of the extension by name; `None` where the extension is not installed.
+/// A function that finds members of the extension by name; `None` if the extension is not installed.
 fn members() -> Option<impl Fn(&CStr) -> Option<Oid>> {
     // SAFETY: within a transaction, as SQL functions are.
     let (extension, schema) = unsafe {
@@ -157,7 +135,7 @@ fn members() -> Option<impl Fn(&CStr) -> Option<Oid>> {
         return None;
     }
     Some(move |name: &CStr| {
-        // SAFETY: as above; both look into the system catalogs. The name says which is meant, pg_depend that it is ours.
+        // SAFETY: as above; both look into the system catalogs.
         unsafe {
             let oid = pg_sys::get_relname_relid(name.as_ptr(), schema);
             (oid != Oid::INVALID && pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, oid) == extension)
@@ -169,11 +147,11 @@ fn members() -> Option<impl Fn(&CStr) -> Option<Oid>> {
 fn look_up() -> Option<Objects> {
     let member = members()?;
     Some(Objects {
-        session: member(c"session")?,
+        session: session::table(member(c"session")?),
         session_version: member(c"session_version_seq")?,
-        session_event: member(c"session_event")?,
+        session_event: session_event::table(member(c"session_event")?),
         session_event_id: member(c"session_event_id_seq")?,
-        config_parameter: member(c"config_parameter")?,
+        config_parameter: config_parameter::table(member(c"config_parameter")?),
         config_parameter_id: member(c"config_parameter_id_seq")?,
     })
 }

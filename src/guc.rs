@@ -1,4 +1,4 @@
-//! Settings of the server.
+//! The settings of the server.
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::pg_sys;
@@ -7,6 +7,7 @@ static MAX_SESSIONS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
 static MAX_DATABASES: GucSetting<i32> = GucSetting::<i32>::new(1024);
 static NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(10);
 static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
+static DEBUG_LOCK_BEFORE_UPDATE: GucSetting<bool> = GucSetting::<bool>::new(false);
 
 /// How many sessions the registry holds.
 pub fn max_sessions() -> usize {
@@ -18,7 +19,7 @@ pub fn max_databases() -> usize {
     MAX_DATABASES.get() as usize
 }
 
-/// How often the launcher looks when nothing wakes it, in seconds.
+/// How long the launcher sleeps if nothing wakes it, in seconds.
 pub fn naptime() -> i64 {
     NAPTIME.get().into()
 }
@@ -28,7 +29,12 @@ pub fn max_workers() -> usize {
     MAX_WORKERS.get() as usize
 }
 
-/// To be called once, while preloading.
+/// Whether the flush locks each row before it updates it.
+pub fn debug_lock_before_update() -> bool {
+    DEBUG_LOCK_BEFORE_UPDATE.get()
+}
+
+/// Must be called once, while the library is preloaded.
 pub fn define() {
     GucRegistry::define_int_guc(
         c"session_timeout.max_sessions",
@@ -70,14 +76,16 @@ pub fn define() {
         GucContext::Sighup,
         GucFlags::default(),
     );
-    #[cfg(not(feature = "pg14"))]
+    GucRegistry::define_bool_guc(
+        c"session_timeout.debug_lock_before_update",
+        c"Lets the flush lock each row before it updates it, as servers with assertions do.",
+        c"For tests: both ways must write the same.",
+        &DEBUG_LOCK_BEFORE_UPDATE,
+        GucContext::Sighup,
+        GucFlags::NO_SHOW_ALL,
+    );
     // SAFETY: a string constant.
     unsafe {
         pg_sys::MarkGUCPrefixReserved(c"session_timeout".as_ptr());
-    }
-    #[cfg(feature = "pg14")]
-    // SAFETY: a string constant.
-    unsafe {
-        pg_sys::EmitWarningsOnPlaceholders(c"session_timeout".as_ptr());
     }
 }

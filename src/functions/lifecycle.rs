@@ -5,11 +5,11 @@ use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 use session_timeout_core::digest::MAX_USER_NAME_BYTES;
 
-use crate::entry::{Answer, Call, sql_function};
 use crate::error::Error;
+use crate::pg::datum::span_of;
+use crate::pg::fcall::{Call, Returned, sql_function};
+use crate::pg::transaction::require_writable;
 use crate::session::lifecycle;
-use crate::store::require_writable;
-use crate::store::session_row::span;
 
 sql_function!(ist_open_session, pg_finfo_ist_open_session, open_session);
 sql_function!(ist_close_session, pg_finfo_ist_close_session, close_session);
@@ -21,7 +21,7 @@ sql_function!(
 sql_function!(ist_rotate_session, pg_finfo_ist_rotate_session, rotate_session);
 
 /// `open_session(sid text, user_name text, idle_delay interval, absolute_delay interval) → void`
-fn open_session(call: Call) -> Answer {
+fn open_session(call: Call) -> Returned {
     let digest = call.digest(0)?.ok_or(Error::SidMissing)?;
     let user_name = user_name(&call, 1)?;
     let idle_delay = limit(&call, 2, "idle_delay")?;
@@ -32,7 +32,7 @@ fn open_session(call: Call) -> Answer {
 }
 
 /// `close_session(sid text) → boolean`
-fn close_session(call: Call) -> Answer {
+fn close_session(call: Call) -> Returned {
     let was_open = match call.digest(0)? {
         Some(digest) => {
             require_writable(c"close_session()");
@@ -44,7 +44,7 @@ fn close_session(call: Call) -> Answer {
 }
 
 /// `close_user_sessions(user_name text, except_sid text) → bigint`
-fn close_user_sessions(call: Call) -> Answer {
+fn close_user_sessions(call: Call) -> Returned {
     let except = call.digest(1)?;
     let closed = match user_name(&call, 0)? {
         Some(user_name) => {
@@ -57,7 +57,7 @@ fn close_user_sessions(call: Call) -> Answer {
 }
 
 /// `rotate_session(old_sid text, new_sid text) → boolean`
-fn rotate_session(call: Call) -> Answer {
+fn rotate_session(call: Call) -> Returned {
     let was_valid = match (call.digest(0)?, call.digest(1)?) {
         (Some(old), Some(new)) => {
             require_writable(c"rotate_session()");
@@ -80,7 +80,7 @@ fn user_name(call: &Call, n: usize) -> Result<Option<(Datum, &[u8])>, Error> {
 /// A session's own limit, an `interval` argument.
 fn limit(call: &Call, n: usize, argument: &'static str) -> Result<Option<Datum>, Error> {
     match call.datum(n) {
-        Some(datum) if span(datum) <= TimeDelta::zero() => Err(Error::LimitNotPositive { argument }),
+        Some(datum) if span_of(datum) <= TimeDelta::zero() => Err(Error::LimitNotPositive { argument }),
         limit => Ok(limit),
     }
 }

@@ -1,15 +1,15 @@
-//! `purge_sessions`, `flush_sessions`: what the worker does, by hand; and the warning of CREATE EXTENSION.
+//! `purge_sessions`, `flush_sessions`, and the warning of CREATE EXTENSION.
 
 use pgrx::PgLogLevel;
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::entry::{Answer, Call, sql_function};
+use crate::pg::fcall::{Call, Returned, sql_function};
+use crate::pg::transaction::require_writable;
 use crate::session::{flush, purge};
-use crate::shared::database;
-use crate::store::require_writable;
-use crate::transaction;
+use crate::shared::{self, databases};
+use crate::xact::notes;
 
 sql_function!(ist_purge_sessions, pg_finfo_ist_purge_sessions, purge_sessions);
 sql_function!(ist_flush_sessions, pg_finfo_ist_flush_sessions, flush_sessions);
@@ -20,14 +20,14 @@ sql_function!(
 );
 
 /// `purge_sessions() → bigint`
-fn purge_sessions(_: Call) -> Answer {
+fn purge_sessions(_: Call) -> Returned {
     require_writable(c"purge_sessions()");
     Ok((purge::purge()? as i64).into_datum())
 }
 
-/// `flush_sessions() → bigint`: without the registry every touch is on its row already.
-fn flush_sessions(_: Call) -> Answer {
-    if crate::shared::get().is_none() {
+/// `flush_sessions() → bigint`: without the registry, rows have all activity.
+fn flush_sessions(_: Call) -> Returned {
+    if shared::get().is_none() {
         return Ok(0_i64.into_datum());
     }
     require_writable(c"flush_sessions()");
@@ -35,18 +35,18 @@ fn flush_sessions(_: Call) -> Answer {
 }
 
 /// `announce_installation() → void`: called by the install script.
-fn announce_installation(_: Call) -> Answer {
-    // At the commit, the launcher is told.
-    transaction::installation_changed();
-    let Some(shared) = crate::shared::get() else {
+fn announce_installation(_: Call) -> Returned {
+    // At the commit, a worker looks for the extension.
+    notes::installation_changed();
+    let Some(shared) = shared::get() else {
         warn_not_preloaded();
         return Ok(Some(Datum::from(0_usize)));
     };
-    if database::mine(shared).is_none() {
+    if databases::current(shared).is_none() {
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_WARNING,
             format!(
-                "all {} places for databases are taken: this one is served from its rows alone, without its background worker",
+                "out of places for databases: all {} are in use, and this database is served from rows, without maintenance",
                 shared.databases.len()
             ),
             "",
@@ -60,7 +60,7 @@ fn announce_installation(_: Call) -> Answer {
 fn warn_not_preloaded() {
     ErrorReport::new(
         PgSqlErrorCode::ERRCODE_WARNING,
-        "inactive_session_timeout is not preloaded: it works on rows alone, without its background worker",
+        "inactive_session_timeout is not preloaded: it works on rows alone, without a background worker",
         "",
     )
     .set_detail(

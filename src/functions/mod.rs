@@ -1,5 +1,5 @@
-//! The SQL functions, by the groups of the interface. Each converts its arguments, calls the room that does the work,
-//! and converts back; what it means is said in the install script, beside its declaration.
+//! The SQL functions, a file for each group of the interface. A function converts its arguments, calls the module that does
+//! the work, and converts the result. What it means is said by its `COMMENT ON` in the install script.
 
 mod check;
 mod lifecycle;

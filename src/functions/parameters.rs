@@ -3,36 +3,38 @@
 use pgrx::pg_sys::Datum;
 use session_timeout_core::params;
 
-use crate::catalog;
-use crate::entry::{Answer, Call, sql_function};
 use crate::error::Error;
-use crate::store::table::{Latest, Table};
-use crate::store::write::{Attempt, Locked, Patience, Purpose, Values, Writer};
-use crate::store::{self, config_row, require_writable};
-use crate::{clock, settings};
-
-use config_row::column;
+use crate::pg::clock;
+use crate::pg::datum::timestamp_datum;
+use crate::pg::fcall::{Call, Returned, sql_function};
+use crate::pg::modification::{LockMode, LockOutcome, LockWait, LockedTuple, Values, Writer};
+use crate::pg::relation::Table;
+use crate::pg::snapshot::LatestSnapshot;
+use crate::pg::transaction::{make_visible, require_writable};
+use crate::rows::config_parameter::{self, column};
+use crate::rows::session::value_of;
+use crate::{catalog, params_cache};
 
 sql_function!(ist_get_param, pg_finfo_ist_get_param, get_param);
 sql_function!(ist_set_param, pg_finfo_ist_set_param, set_param);
 
 /// `get_param(key text, default_value text) → text`
-fn get_param(call: Call) -> Answer {
+fn get_param(call: Call) -> Returned {
     let table = Table::open_to_read(catalog::newest_objects()?.config_parameter).ok_or(Error::NotInstalled)?;
     let stored = call.datum(0).and_then(|key| {
-        let snapshot = Latest::take(&table);
-        config_row::find(&table, &snapshot, key, |row| row.text(column::VALUE)).flatten()
+        let snapshot = LatestSnapshot::take(&table);
+        config_parameter::find(&table, &snapshot, key, |row| row.text(column::VALUE)).flatten()
     });
     Ok(stored.or(call.datum(1)))
 }
 
 /// `set_param(key text, value text) → text`
-fn set_param(call: Call) -> Answer {
+fn set_param(call: Call) -> Returned {
     let (Some(key), Some(name)) = (call.datum(0), call.text(0)) else {
         return Err(Error::KeyMissing);
     };
     match call.text(1) {
-        Some(value) => settings::validate(name, value)?,
+        Some(value) => params_cache::validate(name, value)?,
         // An unknown key of ours is refused here too.
         None => drop(params::Key::from_name(name)?),
     }
@@ -41,8 +43,8 @@ fn set_param(call: Call) -> Answer {
         Some(value) => store_value(key, value)?,
         None => delete(key)?,
     };
-    settings::changed()?;
-    store::make_visible();
+    params_cache::changed()?;
+    make_visible();
     Ok(old)
 }
 
@@ -52,24 +54,25 @@ fn store_value(key: Datum, value: Datum) -> Result<Option<Datum>, Error> {
     loop {
         pgrx::check_for_interrupts!();
         // A row that the current command has written is there too.
-        store::make_visible();
-        let now = Some(Datum::from(clock::now().micros()));
+        make_visible();
+        let now = Some(timestamp_datum(clock::now()));
         if let Some(row) = find_and_lock(&writer, key)? {
             let old = row.text(column::VALUE);
             writer.update(&row, |values| {
-                values[column::VALUE as usize - 1] = Some(value);
-                values[column::WRITE_DATE as usize - 1] = now;
+                *value_of(values, column::VALUE) = Some(value);
+                *value_of(values, column::WRITE_DATE) = now;
             })?;
             return Ok(old);
         }
         let mut values: Values = vec![None; column::COUNT];
-        values[column::ID as usize - 1] = Some(config_row::free_id(writer.table(), objects.config_parameter_id).into());
-        values[column::KEY as usize - 1] = Some(key);
+        *value_of(&mut values, column::ID) =
+            Some(config_parameter::free_id(writer.table(), objects.config_parameter_id).into());
+        *value_of(&mut values, column::KEY) = Some(key);
         let key = writer.table().unique_index_on(column::KEY);
         let fill = |values: &mut Values| {
-            values[column::VALUE as usize - 1] = Some(value);
-            values[column::CREATE_DATE as usize - 1] = now;
-            values[column::WRITE_DATE as usize - 1] = now;
+            *value_of(values, column::VALUE) = Some(value);
+            *value_of(values, column::CREATE_DATE) = now;
+            *value_of(values, column::WRITE_DATE) = now;
         };
         if writer.insert_unless_present(values, key, fill)? {
             return Ok(None);
@@ -88,13 +91,13 @@ fn delete(key: Datum) -> Result<Option<Datum>, Error> {
 }
 
 /// Finds the newest version of a key's row and locks it, waiting for others.
-fn find_and_lock(writer: &Writer, key: Datum) -> Result<Option<Locked>, Error> {
+fn find_and_lock(writer: &Writer, key: Datum) -> Result<Option<LockedTuple>, Error> {
     loop {
-        let snapshot = Latest::take(writer.table());
-        let Some(tid) = config_row::find(writer.table(), &snapshot, key, |row| row.tid()) else {
+        let snapshot = LatestSnapshot::take(writer.table());
+        let Some(tid) = config_parameter::find(writer.table(), &snapshot, key, |row| row.tid()) else {
             return Ok(None);
         };
-        if let Attempt::Held(row) = writer.lock(tid, &snapshot, Purpose::Remove, Patience::Wait)? {
+        if let LockOutcome::Locked(row) = writer.lock(tid, &snapshot, LockMode::Update, LockWait::Wait)? {
             return Ok(Some(row));
         }
         pgrx::check_for_interrupts!();

@@ -1,25 +1,30 @@
-//! The trigger functions, for what is written to the tables by hand.
+//! The trigger functions, for hand-written DML on the tables.
 //!
-//! All triggers are ENABLE ALWAYS, so that replicated and restored rows pass them too. The functions of the interface
-//! write without firing them, and do the same by themselves.
+//! All triggers are ENABLE ALWAYS, so that replicated and restored rows pass them too. The SQL functions write without firing
+//! them, and do the same themselves.
 
 use pgrx::pg_sys::{self, AttrNumber, Datum};
 use session_timeout_core::event::Kind;
 
-use crate::catalog;
-use crate::clock;
-use crate::ending::{self, Batch};
-use crate::entry::{Answer, Call, sql_function, text_bytes};
 use crate::error::Error;
-use crate::session::Known;
-use crate::settings;
-use crate::store::scan::{Version, all_rows};
-use crate::store::session_row::{self, SessionRow};
-use crate::store::shape;
-use crate::store::table::{Latest, Table};
-use crate::store::write::{Attempt, Patience, Purpose, Writer};
-use crate::store::{self, Scratch, config_row, login_lock};
-use crate::transaction::{self, Change};
+use crate::pg::clock;
+use crate::pg::datum::{text_bytes, timestamp_datum};
+use crate::pg::fcall::{Call, Returned, sql_function};
+use crate::pg::memory::RowContext;
+use crate::pg::modification::{LockMode, LockOutcome, LockWait, Writer};
+use crate::pg::relation::Table;
+use crate::pg::scan::all_rows;
+use crate::pg::sequence::next_value;
+use crate::pg::shape::TableRef;
+use crate::pg::slot::Tuple;
+use crate::pg::snapshot::LatestSnapshot;
+use crate::pg::transaction::{is_replaying, make_visible};
+use crate::rows::session::SessionRow;
+use crate::rows::{config_parameter, session, user_lock};
+use crate::session::context::Context;
+use crate::session::end::{Batch, RegistryUpdate, kind_of, record_one};
+use crate::xact::notes::{self, Change};
+use crate::{catalog, params_cache};
 
 sql_function!(
     ist_session_before_write,
@@ -48,34 +53,35 @@ sql_function!(
 );
 
 /// BEFORE INSERT OR UPDATE ON session FOR EACH ROW: a new version for a new row and for every change of clocks, limits
-/// or digest; a login of a user waits for a revocation in flight. A change that leaves the clocks alone takes in activity
-/// that is only in memory, and revives nothing that was found expired.
-fn session_before_write(call: Call) -> Answer {
-    use session_row::column::{LAST_ACTIVITY, OPENED_AT, VERSION};
-    let trigger = RowTrigger::of(&call, "session_before_write", catalog::objects()?.session)?;
-    let objects = catalog::objects()?;
+/// or digest. A login of a user waits for a revocation in progress. A change that does not set the clocks keeps activity
+/// that is only in memory, and revives no session that was found expired.
+fn session_before_write(call: Call) -> Returned {
+    use session::column::{LAST_ACTIVITY, OPENED_AT, VERSION};
+    let context = Context::current()?;
+    let objects = context.objects;
+    let trigger = RowTrigger::of(&call, "session_before_write", objects.session)?;
     let (old, new) = (trigger.old_row_of_update(), trigger.new_row());
     if let Some(name) = new.user_name_bytes()
         && old.is_none_or(|old| old.user_name_bytes() != Some(name))
     {
-        login_lock::for_login(objects.session, name);
+        user_lock::for_login(objects.session.oid, name);
     }
     for digest in [old.and_then(|old| old.digest()), new.digest()].into_iter().flatten() {
-        transaction::session_changed(&objects, &digest, Change::Written);
+        notes::session_changed(&objects.key(&digest), Change::Written);
     }
-    let new_key = new.digest().map(|digest| transaction::key_of(&objects, &digest));
-    // A new version, which goes on an older opening, or is one of its own.
+    let new_key = new.digest().map(|digest| objects.key(&digest));
+    // A new version, which continues an earlier login or is one of its own.
     let next_version = |from| {
-        let version = store::next_value(objects.session_version);
+        let version = next_value(objects.session_version);
         if let Some(key) = &new_key {
-            transaction::session_descends(key, version, from);
+            notes::session_derives(key, version, from);
         }
         Some(Datum::from(version))
     };
     let Some(old) = old else {
         return Ok(Some(trigger.modified(&[(VERSION, next_version(None))])));
     };
-    // A clock may be set to the value that the row has: memory can be ahead of that.
+    // A clock may be set to the value that the row has: memory may have newer activity.
     let sets_clocks = trigger.sets(LAST_ACTIVITY)
         || trigger.sets(OPENED_AT)
         || old.session().last_activity != new.session().last_activity
@@ -85,78 +91,77 @@ fn session_before_write(call: Call) -> Answer {
     }
     let Some(digest) = old.digest().filter(|_| !sets_clocks) else {
         if let Some(digest) = old.digest() {
-            let key = transaction::key_of(&objects, &digest);
-            transaction::session_replaced(&key, old.version(), old.user_name_bytes());
+            notes::session_replaced(&objects.key(&digest), old.version(), old.user_name_bytes());
         }
         return Ok(Some(trigger.modified(&[(VERSION, next_version(None))])));
     };
-    // Activity and mark go by the version: what is only in memory would be left behind.
-    let known = Known::of(&objects, &digest, &old.row());
+    // Activity and expiry in memory belong to the old version.
+    let known = context.known(&digest, &old.row());
     let old_version = old.version();
-    let from = (transaction::key_of(&objects, &digest), old_version);
-    let version = if known.mark.is_none() {
+    let from = (objects.key(&digest), old_version);
+    let version = if known.expired.is_none() {
         next_version(Some(from))
     } else {
         if let Some(key) = new_key.filter(|key| *key != from.0) {
-            transaction::session_descends(&key, old_version, Some(from));
+            notes::session_derives(&key, old_version, Some(from));
         }
         old.column(VERSION)
     };
-    let activity = Some(session_row::timestamp_datum(known.session.last_activity));
+    let activity = Some(timestamp_datum(known.session.last_activity));
     Ok(Some(trigger.modified(&[(LAST_ACTIVITY, activity), (VERSION, version)])))
 }
 
 /// AFTER DELETE ON session FOR EACH ROW: the session is closed.
-fn session_after_delete(call: Call) -> Answer {
-    let trigger = RowTrigger::of(&call, "session_after_delete", catalog::objects()?.session)?;
+fn session_after_delete(call: Call) -> Returned {
+    let context = Context::current()?;
+    let trigger = RowTrigger::of(&call, "session_after_delete", context.objects.session)?;
     let old = trigger.old_row();
     if let Some(digest) = old.digest() {
-        let objects = catalog::objects()?;
-        let known = Known::of(&objects, &digest, &old.row());
-        let kind = known.mark.map_or(Kind::Closed, Kind::from);
-        ending::tell(&objects, kind, digest, old.user_name(), known.session.last_activity)?;
-        transaction::session_changed(&objects, &digest, Change::Closed);
+        let known = context.known(&digest, &old.row());
+        let kind = kind_of(&known, Kind::Closed);
+        record_one(&context, kind, digest, old.user_name(), known.session.last_activity)?;
+        notes::session_changed(&context.objects.key(&digest), Change::Closed);
     }
     Ok(Some(Datum::from(0_usize)))
 }
 
-/// BEFORE TRUNCATE ON session: every session is closed, but for those that were found expired: they are told of as such.
-fn session_before_truncate(call: Call) -> Answer {
-    call.trigger("session_before_truncate", catalog::objects()?.session)?;
-    let objects = catalog::objects()?;
-    let mut batch = Batch::new(&objects)?;
-    if let Some(table) = Table::open_to_read(objects.session) {
-        let (mut scratch, mut told) = (Scratch::new(), Ok(()));
-        all_rows(&table, &Latest::take(&table), |row| {
-            let Some(digest) = row.digest().filter(|_| told.is_ok()) else {
+/// BEFORE TRUNCATE ON session: every session is closed, except those that were found expired, which end as such.
+fn session_before_truncate(call: Call) -> Returned {
+    let context = Context::current()?;
+    call.trigger("session_before_truncate", context.objects.session)?;
+    let mut batch = Batch::new(&context, RegistryUpdate::ByCaller)?;
+    if let Some(table) = Table::open_to_read(context.objects.session) {
+        let (mut row_context, mut result) = (RowContext::new(), Ok(()));
+        all_rows(&table, &LatestSnapshot::take(&table), |row| {
+            let Some(digest) = row.digest().filter(|_| result.is_ok()) else {
                 return;
             };
-            told = scratch.run(|| {
-                let known = Known::of(&objects, &digest, &row.row());
-                let kind = known.mark.map_or(Kind::Closed, Kind::from);
-                batch.add(kind, digest, row.user_name(), known.session.last_activity)
+            result = row_context.run(|| {
+                let known = context.known(&digest, &row.row());
+                let kind = kind_of(&known, Kind::Closed);
+                batch.record(kind, digest, row.user_name(), known.session.last_activity)
             });
         });
-        told?;
+        result?;
     }
-    batch.announce();
-    transaction::all_sessions_changed();
+    batch.send();
+    notes::all_sessions_changed();
     Ok(Some(Datum::from(0_usize)))
 }
 
-/// BEFORE INSERT OR UPDATE ON config_parameter FOR EACH ROW: refuses what does not parse, keeps the dates, and lets a row
-/// of a dump take the place of the one that the install script made.
-fn parameter_before_write(call: Call) -> Answer {
-    use config_row::column::{CREATE_DATE, ID, KEY, VALUE, WRITE_DATE};
+/// BEFORE INSERT OR UPDATE ON config_parameter FOR EACH ROW: refuses what does not parse, sets the dates, and lets a row of a
+/// dump replace the row that the install script inserted.
+fn parameter_before_write(call: Call) -> Returned {
+    use config_parameter::column::{CREATE_DATE, ID, KEY, VALUE, WRITE_DATE};
     let trigger = RowTrigger::of(&call, "parameter_before_write", catalog::objects()?.config_parameter)?;
     let new = trigger.new_row();
     let (Some(key), Some(value)) = (new.column(KEY), new.column(VALUE)) else {
-        // The NOT NULL constraints say it better.
+        // The NOT NULL constraints will refuse it.
         return Ok(Some(trigger.modified(&[])));
     };
     // SAFETY: both columns are text.
-    unsafe { settings::validate(text_bytes(key), text_bytes(value))? };
-    let now = Some(Datum::from(clock::now().micros()));
+    unsafe { params_cache::validate(text_bytes(key), text_bytes(value))? };
+    let now = Some(timestamp_datum(clock::now()));
     if let Some(old) = trigger.old_row_of_update() {
         let written = new.column(WRITE_DATE);
         let is_kept = old.column(WRITE_DATE).map(|d| d.value()) == written.map(|d| d.value());
@@ -173,37 +178,39 @@ fn parameter_before_write(call: Call) -> Answer {
 }
 
 /// AFTER INSERT OR UPDATE OR DELETE ON config_parameter FOR EACH ROW, and AFTER TRUNCATE.
-fn parameter_after_change(call: Call) -> Answer {
+fn parameter_after_change(call: Call) -> Returned {
     call.trigger("parameter_after_change", catalog::objects()?.config_parameter)?;
-    settings::changed()?;
+    params_cache::changed()?;
     Ok(Some(Datum::from(0_usize)))
 }
 
-/// Deletes the row of a key where the install script made it and nobody has written it since.
+/// Deletes the row of a key if the install script inserted it and nobody has written it since.
 fn replace_seeded(key: Datum) -> Result<(), Error> {
     let mut writer = Writer::open(catalog::objects()?.config_parameter)?;
-    let snapshot = Latest::take(writer.table());
-    let seeded = config_row::find(writer.table(), &snapshot, key, |row| {
-        row.column(config_row::column::WRITE_DATE).is_none().then(|| row.tid())
+    let snapshot = LatestSnapshot::take(writer.table());
+    let seeded = config_parameter::find(writer.table(), &snapshot, key, |row| {
+        row.column(config_parameter::column::WRITE_DATE)
+            .is_none()
+            .then(|| row.tid())
     });
     if let Some(Some(tid)) = seeded
-        && let Attempt::Held(row) = writer.lock(tid, &snapshot, Purpose::Remove, Patience::Wait)?
-        && row.column(config_row::column::WRITE_DATE).is_none()
+        && let LockOutcome::Locked(row) = writer.lock(tid, &snapshot, LockMode::Update, LockWait::Wait)?
+        && row.column(config_parameter::column::WRITE_DATE).is_none()
     {
         writer.delete(&row)?;
-        store::make_visible();
+        make_visible();
     }
     Ok(())
 }
 
-/// The `id` wished for, or another where a row has it: it means nothing, and a dump's may be taken.
-fn free_id(wish: Option<Datum>) -> Result<Option<Datum>, Error> {
+/// The given `id`, or another if a row has it already: ids mean nothing, and that of a dumped row may be in use.
+fn free_id(given: Option<Datum>) -> Result<Option<Datum>, Error> {
     let objects = catalog::objects()?;
     let Some(table) = Table::open_to_read(objects.config_parameter) else {
-        return Ok(wish);
+        return Ok(given);
     };
-    let wish = wish.filter(|wish| !config_row::has_id(&table, wish.value() as i32));
-    Ok(wish.or_else(|| Some(config_row::free_id(&table, objects.config_parameter_id).into())))
+    let given = given.filter(|given| !config_parameter::has_id(&table, given.value() as i32));
+    Ok(given.or_else(|| Some(config_parameter::free_id(&table, objects.config_parameter_id).into())))
 }
 
 /// A trigger that was fired for a row.
@@ -212,12 +219,12 @@ struct RowTrigger<'c> {
 }
 
 impl<'c> RowTrigger<'c> {
-    fn of(call: &'c Call, function: &'static str, table: pg_sys::Oid) -> Result<Self, Error> {
+    fn of(call: &'c Call, function: &'static str, table: TableRef) -> Result<Self, Error> {
         let data = call.trigger(function, table)?;
         if data.tg_trigslot.is_null() {
             return Err(Error::NotATrigger { function });
         }
-        shape::check(data.tg_relation)?;
+        table.shape.check(data.tg_relation)?;
         Ok(Self { data })
     }
 
@@ -225,35 +232,31 @@ impl<'c> RowTrigger<'c> {
         self.data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_UPDATE
     }
 
-    /// Whether the statement gives this column a value, be it the one that the row has. What replication brings is a row, and
-    /// names them all.
+    /// Whether the statement sets this column, even to the value that it has. Replication sets all columns, so it does not
+    /// count.
     fn sets(&self, column: AttrNumber) -> bool {
         let member = i32::from(column) - pg_sys::FirstLowInvalidHeapAttributeNumber;
-        // SAFETY: a plain read, and a set that PostgreSQL made for the trigger, or none.
-        unsafe {
-            pg_sys::SessionReplicationRole != pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32
-                && self.is_update()
-                && pg_sys::bms_is_member(member, self.data.tg_updatedcols)
-        }
+        // SAFETY: a set that PostgreSQL made for the trigger, or NULL.
+        !is_replaying() && self.is_update() && unsafe { pg_sys::bms_is_member(member, self.data.tg_updatedcols) }
     }
 
-    fn old_row(&self) -> Version {
+    fn old_row(&self) -> Tuple {
         // SAFETY: PostgreSQL fills the slot for row triggers.
-        unsafe { Version::in_slot(self.data.tg_trigslot) }
+        unsafe { Tuple::in_slot(self.data.tg_trigslot) }
     }
 
-    fn old_row_of_update(&self) -> Option<Version> {
+    fn old_row_of_update(&self) -> Option<Tuple> {
         self.is_update().then(|| self.old_row())
     }
 
-    fn new_row(&self) -> Version {
+    fn new_row(&self) -> Tuple {
         let slot = if self.is_update() {
             self.data.tg_newslot
         } else {
             self.data.tg_trigslot
         };
         // SAFETY: as above, and the second slot for updates.
-        unsafe { Version::in_slot(slot) }
+        unsafe { Tuple::in_slot(slot) }
     }
 
     /// The new row with these columns changed, as a BEFORE trigger returns it.

@@ -1,17 +1,30 @@
 //! The launcher: decides which database needs a worker, and starts it.
 //!
-//! A database's state, for the launcher, is what shared memory says of it:
-//!
-//! | state | what it does |
+//! | what shared memory says of a database | what the launcher does |
 //! | --- | --- |
-//! | unknown (new, or told by CREATE or DROP EXTENSION) | starts a worker, which looks |
-//! | has the extension | starts a worker when something is due |
-//! | has it not | frees its place |
-//! | vanished from `pg_database` | forgets its sessions and its place, which DROP DATABASE has done where it was not replayed |
+//! | unknown: it is new, or the extension was created or dropped | starts a worker, which looks |
+//! | it has the extension | starts a worker when something is due |
+//! | it does not have the extension | frees its place |
+//! | it is not in `pg_database` any more | forgets its sessions and its place, as DROP DATABASE does unless it is replayed |
 //!
-//! After a failed pass it waits, each time twice as long, a minute at most. A worker that takes too long is told to end, which
-//! is a failed pass, too. A launcher that is started again takes over the workers that run. A database whose extension is there, but not whole
-//! (a table renamed, say), fails, and so is looked at again by itself.
+//! | when a pass is due | |
+//! | --- | --- |
+//! | at once | the database is unknown, or urgent: a session was found expired, parameters changed, the registry is full, a pass did not get through |
+//! | at the flush interval | the database has dirty activity |
+//! | at the purge interval | always |
+//!
+//! "At once" is 0.5 s after the last pass, so that whoever waits to drop or copy the database gets its turn; 2 s after a pass
+//! that met a lock. The database that has been due for longest comes first: one worker for a database, `max_workers` in all.
+//! Its latch is set by a check that finds a session expired, by a commit that changes parameters or creates or drops the
+//! extension, and by a worker that starts or ends. New activity does not wake it: it sleeps `naptime` at most, and no flush
+//! interval is shorter.
+//!
+//! Intervals are measured by the wall clock: a time that is later than now comes from a clock that was ahead, and counts as
+//! never. How long a pass takes is measured by the monotonic clock.
+//!
+//! After a failed pass it waits, twice as long each time, a minute at most. It ends a worker that takes too long, which is a
+//! failed pass too. A restarted launcher takes over the workers that run. In a database whose extension is damaged (a table
+//! was renamed, say) passes fail, so it is retried until it is repaired.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -24,23 +37,27 @@ use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::{
-    LONGEST_BACKOFF, LONGEST_RUN, PAUSE, background_worker, backoff, bound_lock_waits, end_worker, is_alive, signal,
-};
-use crate::shared::database::{self, Database, Presence, Registered, is_ahead};
-use crate::shared::{self, Shared};
-use crate::{clock, guc};
+use super::limits::{LONGEST_RUN, PAUSE, limit_lock_waits};
+use crate::guc;
+use crate::pg::background::{self, is_alive, terminate};
+use crate::pg::clock;
+use crate::pg::lock::try_lock_shared_object;
+use crate::pg::transaction::{abort, accept_invalidations};
+use crate::shared::database::{Database, Presence};
+use crate::shared::databases::{self, Registered};
+use crate::shared::schedule::{MAX_BACKOFF, backoff, is_ahead};
+use crate::shared::{self, Shared, startup};
 
-/// The shortest nap, in milliseconds.
+/// The shortest sleep, in milliseconds.
 const SHORTEST_NAP: i64 = 100;
 
-/// A worker that runs, as far as is known.
+/// A worker that runs, as far as the launcher knows.
 struct Running {
     place: Registered,
     process: Process,
     /// Since when, by a clock that nobody sets.
-    at: Instant,
-    /// It took too long, and was told so.
+    since: Instant,
+    /// It took too long, and was told to end.
     is_told_to_end: bool,
 }
 
@@ -48,28 +65,28 @@ enum Process {
     /// This launcher has started it.
     Own {
         handle: *mut pg_sys::BackgroundWorkerHandle,
-        /// How many workers had ended there before.
+        /// How many workers of the database had ended before.
         ended_before: u32,
     },
-    /// A launcher before this one has.
+    /// An earlier launcher has started it.
     Inherited { pid: u32 },
 }
 
-/// The launcher's main function, by the name that its registration says.
+/// The main function of the launcher, by the name in its registration.
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
     let Some(shared) = shared::get() else { return };
     // SAFETY: the main function of a background worker, in its order: handlers, signals, connection.
     unsafe {
-        signal::pqsignal(signal::SIGHUP, Some(signal::SignalHandlerForConfigReload));
-        signal::pqsignal(signal::SIGTERM, Some(signal::SignalHandlerForShutdownRequest));
+        background::pqsignal(background::SIGHUP, Some(background::SignalHandlerForConfigReload));
+        background::pqsignal(background::SIGTERM, Some(background::SignalHandlerForShutdownRequest));
         pg_sys::BackgroundWorkerUnblockSignals();
     }
     shared::snapshot::consume();
-    // SAFETY: likewise.
+    // SAFETY: as above.
     unsafe {
-        bound_lock_waits();
+        limit_lock_waits();
         pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0);
         pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0_usize));
         shared.control.set_launcher(pg_sys::MyLatch);
@@ -107,9 +124,9 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
             // Others are waiting for a place.
             next_look = now;
         }
-        // What a worker does may be what the server crashed of: it is not to crash again at once, so that there is time to
-        // do something about it.
-        let resting = shared::has_crashed() && begun.elapsed() < Duration::from_secs(guc::naptime() as u64);
+        // A worker may be the reason of a crash. The server must not crash again at once, so that there is time to do
+        // something about it.
+        let resting = startup::has_crashed() && begun.elapsed() < Duration::from_secs(guc::naptime() as u64);
         let next = if resting {
             next_look
         } else {
@@ -117,7 +134,7 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
         };
         let mut nap = (next.saturating_sub(now) / 1000).clamp(SHORTEST_NAP, guc::naptime() * 1000);
         for one in running.iter().filter(|one| !one.is_told_to_end) {
-            let left = LONGEST_RUN.saturating_sub(one.at.elapsed());
+            let left = LONGEST_RUN.saturating_sub(one.since.elapsed());
             nap = nap.min(left.as_millis() as i64 + 1);
         }
         // SAFETY: our own latch.
@@ -139,8 +156,8 @@ unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
     }
 }
 
-/// Forgets sessions of databases that vanished before anybody here knew them: from the time as a standby, or from before the
-/// last shutdown. False where that is to be tried again.
+/// Forgets sessions of databases that were dropped before this server knew them: while it was a standby, or before the last
+/// shutdown. Returns false if that must be tried again.
 fn forget_vanished(shared: &'static Shared) -> bool {
     let Some(present) = in_transaction(connectable_databases) else {
         return false;
@@ -154,36 +171,36 @@ fn forget_vanished(shared: &'static Shared) -> bool {
     is_done
 }
 
-/// What the launcher remembers of databases that have no place in the list.
+/// What the launcher remembers of databases that have no place.
 #[derive(Default)]
 struct Databases {
     /// Those that were found without the extension, and when. CREATE EXTENSION gives them a place again.
     absent: HashMap<u32, Instant>,
-    /// How many databases had been dropped by then: one that is made anew under the OID of another may have the extension.
+    /// How many databases had been dropped by then: a new database with the OID of a dropped one may have the extension.
     dropped: u32,
     /// How many others have no place.
     without_place: usize,
-    /// When that was last said in the log.
-    said: Option<Instant>,
+    /// When that was logged last.
+    logged: Option<Instant>,
 }
 
 impl Databases {
-    /// Takes in new databases and forgets vanished ones.
+    /// Registers new databases and forgets dropped ones.
     fn look(&mut self, shared: &'static Shared) {
         let dropped = shared.control.databases_dropped.load(Acquire);
         if dropped != self.dropped {
             self.absent.clear();
             self.dropped = dropped;
         }
-        // Those that were known before the look: a database that is new since is not in what was seen.
-        let before: Vec<Registered> = database::registered(shared).collect();
+        // Taken before the look: a database that is created after it is not among those that it finds.
+        let before: Vec<Registered> = databases::registered(shared).collect();
         let Some(present) = in_transaction(connectable_databases) else {
             return;
         };
         let present: HashMap<u32, bool> = present.into_iter().map(|(oid, is)| (oid.into(), is)).collect();
         for known in before {
             if present.contains_key(&known.oid().into()) {
-                known.with(shared, Database::is_watched);
+                known.with(shared, Database::set_watched);
             } else {
                 forget_if_gone(shared, known.oid());
             }
@@ -191,14 +208,14 @@ impl Databases {
         self.absent.retain(|oid, _| present.contains_key(oid));
         self.without_place = 0;
         for (oid, connectable) in present {
-            let known = database::find(shared, Oid::from(oid));
+            let known = databases::find(shared, Oid::from(oid));
             if !connectable {
                 if let Some(known) = known {
                     // Until it takes connections again.
                     known.database.not_before.store(i64::MAX, Release);
                 }
             } else if known.is_some() || !self.absent.contains_key(&oid) {
-                match database::enter(shared, Oid::from(oid)) {
+                match databases::register(shared, Oid::from(oid)) {
                     Some(database) => {
                         let _ = database
                             .not_before
@@ -208,14 +225,14 @@ impl Databases {
                 }
             }
         }
-        self.say_full(shared);
+        self.log_full(shared);
     }
 
-    /// Frees the places of databases that were found without the extension: whether there were any.
+    /// Frees the places of databases that were found without the extension. Returns whether there were any.
     fn release(&mut self, shared: &'static Shared) -> bool {
         let mut is_any = false;
-        for place in database::registered(shared) {
-            if place.database.presence() == Presence::Absent && database::release_absent(shared, place) {
+        for place in databases::registered(shared) {
+            if place.database.presence() == Presence::Absent && databases::unregister_absent(shared, place) {
                 self.absent.insert(place.oid().into(), Instant::now());
                 is_any = true;
             }
@@ -223,29 +240,28 @@ impl Databases {
         is_any
     }
 
-    /// How long a database is to be left alone yet that was just found without the extension, in microseconds.
+    /// How long to leave a database alone that was just found without the extension, in microseconds.
     fn pause(&self, oid: Oid) -> i64 {
         let seen = self.absent.get(&oid.into());
         seen.map_or(0, |at| PAUSE.saturating_sub(at.elapsed().as_micros() as i64).max(0))
     }
 
-    /// Says that there are too many databases, once an hour at most: when those that have places have been looked at, so that
-    /// none of them is about to give up its own.
-    fn say_full(&mut self, shared: &'static Shared) {
+    /// Logs that there are too many databases, once an hour at most, and only when all databases with places have been looked
+    /// at, so that none of them is about to lose its place.
+    fn log_full(&mut self, shared: &'static Shared) {
         const AN_HOUR: Duration = Duration::from_secs(3600);
-        if self.without_place == 0 || self.said.is_some_and(|at| at.elapsed() < AN_HOUR) {
+        if self.without_place == 0 || self.logged.is_some_and(|at| at.elapsed() < AN_HOUR) {
             return;
         }
-        let is_settled = database::registered(shared).all(|place| {
+        let is_settled = databases::registered(shared).all(|place| {
             place.database.presence() != Presence::Absent && place.database.last_pass.load(Acquire) != i64::MIN
         });
         if !is_settled {
             return;
         }
-        self.said = Some(Instant::now());
+        self.logged = Some(Instant::now());
         let message = format!(
-            "all {} places for databases are taken: {} databases have none; what sessions they have are served from their \
-             rows, without maintenance",
+            "out of places for databases: all {} are in use, and {} databases are served from rows, without maintenance",
             shared.databases.len(),
             self.without_place
         );
@@ -255,40 +271,29 @@ impl Databases {
     }
 }
 
-/// Forgets a database that was not there, unless one has been made under its OID since. DROP DATABASE itself has done so,
-/// but not where it was replayed on a standby. False where that could not be found out.
+/// Forgets a database that was not found, unless a database was created with its OID since. DROP DATABASE itself does so, but
+/// not if it is replayed on a standby. Returns false if that could not be found out.
 fn forget_if_gone(shared: &'static Shared, oid: Oid) -> bool {
     in_transaction(|| {
-        // Who connects to it, holds this lock meanwhile.
+        // A process that connects to it holds this lock meanwhile.
         let is_locked = lock_database(oid);
         if is_locked && !connectable_databases().iter().any(|(other, _)| *other == oid) {
-            database::forget_dropped(shared, oid);
+            databases::forget_dropped(shared, oid);
         }
         is_locked
     })
     .unwrap_or(false)
 }
 
-/// Keeps everybody from connecting to a database until the end of the transaction, if nobody is just doing so.
+/// Keeps everybody from connecting to a database until the end of the transaction, unless somebody is just doing so.
 fn lock_database(oid: Oid) -> bool {
-    let tag = pg_sys::LOCKTAG {
-        // As LockSharedObject does.
-        locktag_field1: 0,
-        locktag_field2: pg_sys::DatabaseRelationId.into(),
-        locktag_field3: oid.into(),
-        locktag_field4: 0,
-        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-    };
-    let mode = pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE;
-    // SAFETY: within a transaction, which releases it at its end; does not wait.
-    unsafe { pg_sys::LockAcquire(&tag, mode, false, true) != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL }
+    try_lock_shared_object(pg_sys::DatabaseRelationId, oid)
 }
 
-/// Runs `work` in a transaction; `None` where that fails, as it does where somebody has locked `pg_database`. Workers go on
-/// meanwhile; it is said in the log once in a row of failures.
+/// Runs `work` in a transaction. `None` if that fails, as it does if somebody has locked `pg_database`; the first of several
+/// failures in a row is logged. Workers go on meanwhile.
 fn in_transaction<R>(work: impl FnOnce() -> R) -> Option<R> {
-    static IS_SAID: AtomicBool = AtomicBool::new(false);
+    static IS_LOGGED: AtomicBool = AtomicBool::new(false);
     PgTryBuilder::new(AssertUnwindSafe(|| {
         // SAFETY: not in a transaction.
         unsafe {
@@ -296,20 +301,19 @@ fn in_transaction<R>(work: impl FnOnce() -> R) -> Option<R> {
             pg_sys::StartTransactionCommand();
             let result = work();
             pg_sys::CommitTransactionCommand();
-            IS_SAID.store(false, Relaxed);
+            IS_LOGGED.store(false, Relaxed);
             Some(result)
         }
     }))
     .catch_others(|error| {
-        // SAFETY: an ERROR was caught: its transaction is to be rolled back.
-        unsafe { pg_sys::AbortCurrentTransaction() };
+        abort();
         let (CaughtError::PostgresError(report)
         | CaughtError::ErrorReport(report)
         | CaughtError::RustPanic { ereport: report, .. }) = error;
-        if !IS_SAID.swap(true, Relaxed) {
-            let message = format!("could not look for new and dropped databases: {}", report.message());
+        if !IS_LOGGED.swap(true, Relaxed) {
+            let message = format!("could not scan pg_database: {}", report.message());
             pg_sys::panic::ErrorReport::new(report.sql_error_code(), message, "")
-                .set_hint("It is tried again. Databases that are known are served meanwhile.")
+                .set_hint("It is retried. Known databases are served meanwhile.")
                 .report(PgLogLevel::LOG);
         }
         None
@@ -317,12 +321,12 @@ fn in_transaction<R>(work: impl FnOnce() -> R) -> Option<R> {
     .execute()
 }
 
-/// Every database, by the newest commit, and whether one can connect to it. Within a transaction.
+/// Every database as of the newest commit, and whether it accepts connections. Within a transaction.
 fn connectable_databases() -> Vec<(Oid, bool)> {
     let mut found = Vec::new();
-    // SAFETY: within a transaction: a scan of a shared catalog as autovacuum's launcher makes it.
+    accept_invalidations();
+    // SAFETY: within a transaction: a scan of a shared catalog, as autovacuum's launcher makes it.
     unsafe {
-        pg_sys::AcceptInvalidationMessages();
         let mode = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
         let catalog = pg_sys::table_open(pg_sys::DatabaseRelationId, mode);
         let scan = pg_sys::table_beginscan_catalog(catalog, 0, std::ptr::null_mut());
@@ -343,17 +347,17 @@ fn connectable_databases() -> Vec<(Oid, bool)> {
     found
 }
 
-/// `DATCONNLIMIT_INVALID_DB`: a DROP DATABASE that did not end.
+/// `DATCONNLIMIT_INVALID_DB`: a DROP DATABASE was interrupted.
 const INVALID_DATABASE: i32 = -2;
 
-/// Starts workers for the databases where something is due, most urgent first: when something is due next.
+/// Starts workers for the databases in which something is due, the most urgent first. Returns when something is due next.
 fn start_what_is_due(shared: &'static Shared, running: &mut Vec<Running>, databases: &Databases, now: i64) -> i64 {
-    let mut due: Vec<(i64, Registered)> = database::registered(shared)
+    let mut due: Vec<(i64, Registered)> = databases::registered(shared)
         .filter(|place| !running.iter().any(|one| one.place.oid() == place.oid()))
         .map(|place| {
             let pause = now.saturating_add(databases.pause(place.oid()));
             let due = due_at(place.database, now);
-            // Only where there is a pause: what is due for longest comes first.
+            // Unless there is a pause, what has been due for longest comes first.
             (if pause > now { due.max(pause) } else { due }, place)
         })
         .collect();
@@ -363,7 +367,7 @@ fn start_what_is_due(shared: &'static Shared, running: &mut Vec<Running>, databa
             return at;
         }
         if running.len() >= guc::max_workers() {
-            // One that ends wakes us.
+            // A worker that ends wakes the launcher.
             return i64::MAX;
         }
         let ended_before = place.database.ended.load(Acquire);
@@ -371,14 +375,14 @@ fn start_what_is_due(shared: &'static Shared, running: &mut Vec<Running>, databa
             Some(handle) => running.push(Running {
                 place,
                 process: Process::Own { handle, ended_before },
-                at: Instant::now(),
+                since: Instant::now(),
                 is_told_to_end: false,
             }),
             None => {
                 if shared.control.workers_refused.fetch_add(1, Relaxed) == 0 {
                     pg_sys::panic::ErrorReport::new(
                         PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES,
-                        "no background worker slot is free: session maintenance waits",
+                        "could not start session maintenance worker: out of background worker slots",
                         "",
                     )
                     .set_hint("Raise max_worker_processes.")
@@ -392,7 +396,7 @@ fn start_what_is_due(shared: &'static Shared, running: &mut Vec<Running>, databa
     i64::MAX
 }
 
-/// When a worker is due for a database, by a clock that says `now`. Times that one told which was ahead count for nothing.
+/// When a worker is due for a database, by a clock that says `now`. Times of a clock that was ahead do not count.
 fn due_at(database: &Database, now: i64) -> i64 {
     let failures = database.failures.load(Acquire);
     let last = match database.last_pass.load(Acquire) {
@@ -401,7 +405,7 @@ fn due_at(database: &Database, now: i64) -> i64 {
     };
     let not_before = match database.not_before.load(Acquire) {
         i64::MAX => i64::MAX,
-        until if is_ahead(until, now.saturating_add(LONGEST_BACKOFF)) => i64::MIN,
+        until if is_ahead(until, now.saturating_add(MAX_BACKOFF)) => i64::MIN,
         until => until,
     };
     let wished = match database.presence() {
@@ -426,10 +430,10 @@ fn due_at(database: &Database, now: i64) -> i64 {
 }
 
 fn start_worker(oid: Oid) -> Option<*mut pg_sys::BackgroundWorkerHandle> {
-    let mut worker = background_worker(c"session_timeout worker", c"ist_worker_main");
+    let mut worker = background::worker(c"session_timeout worker", c"ist_worker_main");
     worker.bgw_main_arg = oid.into();
     let mut handle = std::ptr::null_mut();
-    // SAFETY: the launcher is told by its latch when the worker starts and ends; the handle lives in the top context.
+    // SAFETY: PostgreSQL sets our latch when the worker starts and ends; the handle lives in the top memory context.
     unsafe {
         worker.bgw_notify_pid = pg_sys::MyProcPid;
         pgrx::PgMemoryContexts::TopMemoryContext
@@ -438,10 +442,10 @@ fn start_worker(oid: Oid) -> Option<*mut pg_sys::BackgroundWorkerHandle> {
     }
 }
 
-/// The workers that a launcher before this one has started, and that still run.
+/// The workers that an earlier launcher has started, and that still run.
 fn take_over(shared: &'static Shared) -> Vec<Running> {
     let mut running = Vec::new();
-    for place in database::registered(shared) {
+    for place in databases::registered(shared) {
         let pid = place.database.worker.load(Acquire);
         if pid == 0 {
             continue;
@@ -450,11 +454,11 @@ fn take_over(shared: &'static Shared) -> Vec<Running> {
             running.push(Running {
                 place,
                 process: Process::Inherited { pid },
-                at: Instant::now(),
+                since: Instant::now(),
                 is_told_to_end: false,
             });
         } else {
-            // It has ended just now.
+            // It has just ended.
             let _ = place.with(shared, |database| {
                 database.worker.compare_exchange(pid, 0, AcqRel, Acquire).is_ok()
             });
@@ -463,7 +467,7 @@ fn take_over(shared: &'static Shared) -> Vec<Running> {
     running
 }
 
-/// Whether a worker has not ended yet. One that takes too long is told to end.
+/// Whether a worker still runs. Tells one that takes too long to end.
 fn still_runs(shared: &'static Shared, one: &mut Running) -> bool {
     let runs = match one.process {
         Process::Own { handle, .. } => {
@@ -471,49 +475,49 @@ fn still_runs(shared: &'static Shared, one: &mut Running) -> bool {
             // SAFETY: a handle of ours, not freed yet.
             unsafe { pg_sys::GetBackgroundWorkerPid(handle, &mut pid) != pg_sys::BgwHandleStatus::BGWH_STOPPED }
         }
-        // It says itself when it ends.
+        // It unregisters itself when it ends.
         Process::Inherited { pid } => one.place.has_worker(pid) && is_alive(pid),
     };
     if runs {
-        if !one.is_told_to_end && one.at.elapsed() >= LONGEST_RUN {
+        if !one.is_told_to_end && one.since.elapsed() >= LONGEST_RUN {
             one.is_told_to_end = true;
             match one.process {
-                // SAFETY: likewise.
+                // SAFETY: as above.
                 Process::Own { handle, .. } => unsafe { pg_sys::TerminateBackgroundWorker(handle) },
-                Process::Inherited { pid } => end_worker(pid),
+                Process::Inherited { pid } => terminate(pid),
             }
         }
         return true;
     }
-    // One that was not even started has not said that it ended.
+    // One that was never started has not counted itself as ended.
     let mut was_started = true;
     if let Process::Own { handle, ended_before } = one.process {
-        // SAFETY: likewise; it is used no more.
+        // SAFETY: as above; it is not used any more.
         unsafe { pg_sys::pfree(handle.cast()) };
         was_started = one.place.database.ended.load(Acquire) != ended_before;
     }
     if one.is_told_to_end || !was_started {
         let now = clock::now().micros();
         let code = PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN as i32;
-        let is_news = one.place.with(shared, |database| {
+        let is_first = one.place.with(shared, |database| {
             database.has_failed(code);
             database.last_pass.store(now, Release);
-            one.is_told_to_end && database.failure_said.swap(1, AcqRel) == 0
+            one.is_told_to_end && database.failure_logged.swap(1, AcqRel) == 0
         });
-        if is_news == Some(true) {
-            say_too_long(one.place.oid());
+        if is_first == Some(true) {
+            log_too_long(one.place.oid());
         }
     }
     false
 }
 
-fn say_too_long(oid: Oid) {
+fn log_too_long(oid: Oid) {
     let message = format!(
-        "session maintenance worker for database with OID {} was ended: it had not finished after {} s",
+        "terminated session maintenance worker of database with OID {}: it had not finished after {} s",
         u32::from(oid),
         LONGEST_RUN.as_secs()
     );
     pg_sys::panic::ErrorReport::new(PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN, message, "")
-        .set_hint("It is tried again, after a while; session_timeout.stat_worker shows how often it has failed.")
+        .set_hint("It is retried; session_timeout.stat_worker shows how often it has failed.")
         .report(PgLogLevel::LOG);
 }

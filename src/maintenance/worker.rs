@@ -1,7 +1,7 @@
 //! A worker: one process, one database, one pass.
 //!
-//! It sets its own environment, as autovacuum's workers do, so that nothing set for a database or a role bears on it; it
-//! does its work as the owner of the session table, security-restricted, with `pg_catalog` as its search path.
+//! It sets its own environment, as autovacuum's workers do, so that settings of a database or a role have no effect on it. It
+//! works as the owner of the session table, security-restricted, with `pg_catalog` as its search path.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -11,82 +11,87 @@ use std::sync::atomic::{AtomicBool, AtomicI32};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::context::Ended;
+use super::limits::limit_lock_waits;
 use super::pass::{self, Failure};
-use super::{LATER, bound_lock_waits, is_alive, set, signal};
-use crate::clock;
-use crate::process::PerProcess;
-use crate::shared::database::{self, Database, Presence, Registered};
+use crate::pg::backend_local::BackendLocal;
+use crate::pg::background::{self, is_alive, my_pid, set_config};
+use crate::pg::{clock, compat};
+use crate::shared::database::{Database, Presence};
+use crate::shared::databases::{self, Registered};
+use crate::shared::schedule::LATER;
 use crate::shared::{self, Shared};
 
-/// The worker's main function, by the name that its registration says. The argument is the database's OID.
+/// The main function of the worker, by the name in its registration. The argument is the OID of the database.
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn ist_worker_main(argument: pg_sys::Datum) {
     let oid = Oid::from(argument.value() as u32);
     let Some(shared) = shared::get() else { return };
-    // None where the database has been dropped since this worker was asked for.
-    let Some(place) = database::find(shared, oid) else {
+    // None if the database was dropped after this worker was started.
+    let Some(place) = databases::find(shared, oid) else {
         return;
     };
-    // SAFETY: the main function of a background worker, in its order. SIGTERM ends it at once, wherever it is. The exit
-    // callback is registered before the state that it cleans.
+    // SAFETY: the main function of a background worker, in its order. SIGTERM ends it at its next check for interrupts. The
+    // exit callback is registered before the state that it cleans up.
     unsafe {
-        signal::pqsignal(signal::SIGTERM, Some(signal::die));
+        background::pqsignal(background::SIGTERM, Some(background::die));
         PREVIOUS_LOG = pg_sys::emit_log_hook;
         pg_sys::emit_log_hook = Some(on_log);
         pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0_usize));
     }
-    if !enter(shared, place) {
+    if !register(shared, place) {
         return;
     }
     // SAFETY: likewise.
     unsafe {
         pg_sys::BackgroundWorkerUnblockSignals();
-        // Before it connects: that is a transaction, too.
+        // Before it connects, which is a transaction too.
         set_environment();
         pg_sys::BackgroundWorkerInitializeConnectionByOid(oid, Oid::INVALID, 0);
     }
     CONNECTED.store(true, Relaxed);
-    // Nobody drops it from here on.
-    if database::mine(shared).is_some_and(|mine| std::ptr::eq(mine, place.database)) {
+    // From here on nobody can drop the database.
+    if databases::current(shared).is_some_and(|current| std::ptr::eq(current, place.database)) {
         run(shared, place);
     }
 }
 
-/// Says whose worker it is, so that a launcher that was started meanwhile knows of it. Not where there is one already.
-fn enter(shared: &'static Shared, place: Registered) -> bool {
-    // SAFETY: a plain read.
-    let me = unsafe { pg_sys::MyProcPid } as u32;
+/// Registers as the worker of its database, so that a launcher that is started meanwhile finds it. Returns false if the
+/// database has one already.
+fn register(shared: &'static Shared, place: Registered) -> bool {
+    let me = my_pid();
     let other = place.database.worker.load(Acquire);
     if other != 0 && is_alive(other) {
         return false;
     }
-    let has_entered = |database: &Database| database.worker.compare_exchange(other, me, AcqRel, Acquire).is_ok();
-    let is_in = place.with(shared, has_entered) == Some(true);
+    let has_registered = |database: &Database| database.worker.compare_exchange(other, me, AcqRel, Acquire).is_ok();
+    let is_in = place.with(shared, has_registered) == Some(true);
     if is_in {
         PLACE.set(Some(place));
     }
     is_in
 }
 
-/// Where it has said that it is there.
-static PLACE: PerProcess<Cell<Option<Registered>>> = PerProcess::new(Cell::new(None));
+/// Where it has registered.
+static PLACE: BackendLocal<Cell<Option<Registered>>> = BackendLocal::new(Cell::new(None));
 
 /// It is connected to its database.
 static CONNECTED: AtomicBool = AtomicBool::new(false);
 
-/// SQLSTATE of the error that ends it.
+/// The SQLSTATE of the error that ends it.
 static LAST_ERROR: AtomicI32 = AtomicI32::new(0);
 
-/// A pass that has taken things off the list of what there is to do, and has not ended.
+/// It has taken things off the list of what there is to do, and has not ended its pass.
 static UNFINISHED: AtomicBool = AtomicBool::new(false);
 
 static mut PREVIOUS_LOG: pg_sys::emit_log_hook_type = None;
 
-/// A worker that is told to end, or whose database is dropped, moved or closed while it is on its way there, is no news.
+/// Keeps errors out of the log that are expected: the worker is told to end, or its database is dropped, moved or closed
+/// before it has connected.
 #[pg_guard]
 unsafe extern "C-unwind" fn on_log(message: *mut pg_sys::ErrorData) {
-    // SAFETY: PostgreSQL's own message, as it is about to be written.
+    // SAFETY: the message that PostgreSQL is about to write.
     unsafe {
         if (*message).elevel >= PgLogLevel::ERROR as i32 {
             let code = (*message).sqlerrcode;
@@ -109,7 +114,7 @@ const NO_DATABASE: i32 = PgSqlErrorCode::ERRCODE_INVALID_CATALOG_NAME as i32;
 const LOCKED: i32 = PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE as i32;
 const NOT_ACCEPTING: i32 = PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE as i32;
 
-/// However the worker ends: what it had not done is to be done.
+/// However the worker ends: puts back what it has not done.
 #[pg_guard]
 unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
     let (Some(shared), Some(place)) = (shared::get(), PLACE.get()) else {
@@ -142,11 +147,11 @@ fn run(shared: &'static Shared, place: Registered) {
     database.take_urgent();
     let was_dirty = database.take_dirty();
     let result = pass::run(shared, database, was_dirty);
-    let found = |presence| database::has_looked(shared, place, installations, presence);
+    let found = |presence| databases::set_presence(shared, place, installations, presence);
     match result {
-        Ok(pass::Ended::NotInstalled) => found(Presence::Absent),
-        Ok(pass::Ended::Later) => {
-            // What is another's now: a little later, so as not to come for nothing all the time.
+        Ok(Ended::NotInstalled) => found(Presence::Absent),
+        Ok(Ended::Later) => {
+            // Others have locked something: a little later.
             found(Presence::Installed);
             database.has_succeeded();
             database
@@ -155,34 +160,34 @@ fn run(shared: &'static Shared, place: Registered) {
             database.set_dirty();
             database.set_urgent();
         }
-        Ok(pass::Ended::Done) => {
+        Ok(Ended::Done) => {
             found(Presence::Installed);
             database.has_succeeded();
         }
-        Ok(pass::Ended::More) => {
+        Ok(Ended::More) => {
             found(Presence::Installed);
             database.has_succeeded();
             database.set_urgent();
         }
-        // What it had not done is to be done, and on its way out it says so.
+        // The exit callback puts back what was not done.
         Err(failure) if failure.is_lock_wait() => {
             database.was_locked(clock::now().micros(), failure.code as i32);
             return;
         }
         Err(failure) => {
-            failed(database, failure);
+            report(database, failure);
             return;
         }
     }
     UNFINISHED.store(false, Relaxed);
 }
 
-/// Counts a failure, and says it once a streak.
-fn failed(database: &Database, Failure { code, message }: Failure) {
+/// Counts a failure, and logs the first of several in a row.
+fn report(database: &Database, Failure { code, message }: Failure) {
     database.has_failed(code as i32);
-    if database.failure_said.swap(1, AcqRel) == 0 {
+    if database.failure_logged.swap(1, AcqRel) == 0 {
         pg_sys::panic::ErrorReport::new(code, format!("session maintenance failed: {message}"), "")
-            .set_hint("It is tried again, after a while; session_timeout.stat_worker shows how often it has failed.")
+            .set_hint("It is retried; session_timeout.stat_worker shows how often it has failed.")
             .report(PgLogLevel::LOG);
     }
 }
@@ -195,14 +200,12 @@ fn set_environment() {
         (c"default_transaction_deferrable", c"false"),
         (c"statement_timeout", c"0"),
         (c"idle_in_transaction_session_timeout", c"0"),
-        #[cfg(any(feature = "pg17", feature = "pg18"))]
-        (c"transaction_timeout", c"0"),
         (c"synchronous_commit", c"local"),
         (c"zero_damaged_pages", c"false"),
         (c"session_replication_role", c"origin"),
     ];
-    for (name, value) in SETTINGS {
-        set(name, value);
+    for (name, value) in SETTINGS.iter().chain(compat::LATER_SETTINGS) {
+        set_config(name, value);
     }
-    bound_lock_waits();
+    limit_lock_waits();
 }

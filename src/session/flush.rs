@@ -2,75 +2,74 @@
 
 use session_timeout_core::registry::{Seen, Wanted};
 
-use super::{Opening, lock_opening};
-use crate::catalog;
+use super::context::Context;
+use super::lock::{VersionLock, try_lock_version};
 use crate::error::Error;
-use crate::shared;
-use crate::store::finder::Finder;
-use crate::store::session_row::{SessionRow, column, slot_of, timestamp_datum};
-use crate::store::write::{Purpose, Writer, Written};
-use crate::store::{self, Scratch};
-use crate::transaction::key_of;
+use crate::pg::datum::timestamp_datum;
+use crate::pg::memory::RowContext;
+use crate::pg::modification::{LockMode, Writer, Written};
+use crate::pg::transaction::{make_visible, my_database};
+use crate::rows::session::{SessionRow, column, value_of};
+use crate::rows::session_cursor::SessionCursor;
 
-/// How many entries are taken out of the registry at once by the flush by hand.
+/// How many entries `flush_sessions()` takes out of the registry at once.
 const BATCH: usize = 500;
 
-/// What became of one session's activity.
+/// What became of the activity of one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
     /// It was written.
     Written,
-    /// The row knows as much already.
+    /// The row has this activity, or newer.
     Known,
-    /// There is no row of this opening.
+    /// There is no row of this version.
     Gone,
-    /// The row is another's for now.
+    /// Another transaction has locked the row.
     Busy,
-    /// The row's page has no room: see [`Placement::SamePage`].
-    Crowded,
+    /// The page of the row has no room, and [`Placement::SamePage`] was asked for.
+    PageFull,
 }
 
-/// Where new versions of rows may go.
+/// Where new tuples may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// Next to the old one, so that no index entry is made (a HOT update). A page without room is left for another
-    /// transaction, which can prune away what this one replaced.
+    /// To the page of the old one, so that no index entry is made (a HOT update). If the page has no room, the row is left
+    /// for another transaction, which can prune what this one replaced.
     SamePage,
-    /// To another page where there is no room.
+    /// To any page.
     AnyPage,
 }
 
-/// Writes activity to rows, those of one transaction.
+/// Writes activity to rows, within one transaction.
 pub struct Flusher {
-    // In the order in which they are to be dropped.
-    finder: Finder,
+    // In the order in which they must be dropped.
+    cursor: SessionCursor,
     writer: Writer,
-    scratch: Scratch,
+    row_context: RowContext,
 }
 
 impl Flusher {
-    /// On the session table, locked for writing, as it is now. What is to be written was collected before, so that a row
-    /// that is not found is gone.
+    /// On the session table as of now. The entries were collected before, so a row that is not found is gone.
     pub fn new(writer: Writer) -> Self {
-        let finder = Finder::new(writer.table().again());
-        finder.look_what_may_be_pruned();
+        let cursor = SessionCursor::new(writer.table().again());
+        cursor.refresh_prune_horizon();
         Self {
-            finder,
+            cursor,
             writer,
-            scratch: Scratch::new(),
+            row_context: RowContext::new(),
         }
     }
 
-    /// Writes the activity of one opening of a session to its row, unless that knows as much, waiting for nobody. The row's
-    /// version stays, so that the registry's entry counts as before.
+    /// Writes the activity of an entry to its row, unless the row has it. Waits for nobody. The version of the row stays, so
+    /// the entry remains valid.
     pub fn write(&mut self, seen: &Seen, placement: Placement) -> Result<Flushed, Error> {
         let Self {
-            finder,
+            cursor,
             writer,
-            scratch,
+            row_context,
         } = self;
-        // Not in the scratch context: what a scan allocates on its way is to last as long as the scan.
-        let Some((row, has_room)) = finder.find_to_update(&seen.digest) else {
+        // Not in the row's memory context: what the scan allocates must live as long as the scan.
+        let Some((row, has_room)) = cursor.find_to_update(&seen.digest) else {
             return Ok(Flushed::Gone);
         };
         if row.version() != seen.version {
@@ -80,12 +79,12 @@ impl Flusher {
             return Ok(Flushed::Known);
         }
         if !has_room && placement == Placement::SamePage {
-            return Ok(Flushed::Crowded);
+            return Ok(Flushed::PageFull);
         }
         let touched = timestamp_datum(seen.activity);
-        scratch.run(|| {
+        row_context.run(|| {
             let written = writer.try_update(&row, |values| {
-                *slot_of(values, column::LAST_ACTIVITY) = Some(touched);
+                *value_of(values, column::LAST_ACTIVITY) = Some(touched);
             });
             match written {
                 Written::Yes => Ok(Flushed::Written),
@@ -95,44 +94,45 @@ impl Flusher {
     }
 }
 
-/// The way for a row that another transaction has changed, or that it has locked in a way that may do no harm.
+/// For a row that another transaction has changed, or that it has locked in a mode that may not conflict.
 fn write_locked(writer: &mut Writer, seen: &Seen) -> Result<Flushed, Error> {
-    let row = match lock_opening(writer, &seen.digest, seen.version, Purpose::Update)? {
-        Opening::Held(row) => row,
-        Opening::Gone => return Ok(Flushed::Gone),
-        Opening::Busy => return Ok(Flushed::Busy),
+    let row = match try_lock_version(writer, &seen.digest, seen.version, LockMode::NoKeyUpdate)? {
+        VersionLock::Locked(row) => row,
+        VersionLock::Gone => return Ok(Flushed::Gone),
+        VersionLock::Busy => return Ok(Flushed::Busy),
     };
     if row.session().last_activity >= seen.activity {
         return Ok(Flushed::Known);
     }
     writer.update(&row, |values| {
-        *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(seen.activity));
+        *value_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(seen.activity));
     })?;
     Ok(Flushed::Written)
 }
 
-/// The flush by hand, in the caller's transaction: how many rows were written. As that may be rolled back, the registry is
-/// told nothing: the worker's next flush finds the rows as they should be.
+/// `flush_sessions()`, in the caller's transaction. Returns how many rows were written. The transaction may be rolled back, so
+/// the entries stay dirty: the worker's next flush finds that the rows have the activity.
 pub fn flush() -> Result<usize, Error> {
-    let Some(shared) = shared::get() else { return Ok(0) };
-    let objects = catalog::newest_objects()?;
-    let any = key_of(&objects, &session_timeout_core::digest::Digest::of(b""));
-    let (mut written, mut round) = (0, shared.registry.round(0));
+    let context = Context::newest()?;
+    let Some(attached) = context.attached else {
+        return Ok(0);
+    };
+    let registry = &attached.shared.registry;
+    let (database, table) = (my_database().into(), context.objects.session.oid.into());
+    let (mut written, mut round) = (0, registry.round(0));
     let mut dirty = Vec::with_capacity(BATCH);
     while !round.is_over() {
         pgrx::check_for_interrupts!();
         dirty.clear();
-        shared
-            .registry
-            .collect(&mut round, any.database, any.table, Wanted::Dirty, &mut dirty);
+        registry.collect(&mut round, database, table, Wanted::Dirty, &mut dirty);
         if dirty.is_empty() {
             continue;
         }
-        let mut flusher = Flusher::new(Writer::open(objects.session)?);
+        let mut flusher = Flusher::new(Writer::open(context.objects.session)?);
         for seen in &dirty {
             written += usize::from(flusher.write(seen, Placement::AnyPage)? == Flushed::Written);
         }
     }
-    store::make_visible();
+    make_visible();
     Ok(written)
 }

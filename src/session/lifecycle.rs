@@ -1,4 +1,4 @@
-//! Opening, closing, revoking and rotating sessions: always the caller's transaction.
+//! Opening, closing, revoking and rotating sessions, in the caller's transaction.
 
 use std::cell::Cell;
 
@@ -6,16 +6,21 @@ use pgrx::pg_sys::Datum;
 use session_timeout_core::digest::Digest;
 use session_timeout_core::event::Kind;
 
-use super::{Known, change_of, find_and_lock, remove};
-use crate::catalog;
-use crate::ending::{self, Batch};
+use super::context::Context;
+use super::end::{self, Batch, RegistryUpdate, end_one, kind_of};
+use super::expiry;
+use super::lock::find_and_lock;
 use crate::error::Error;
-use crate::store::session_row::{self, SessionRow, column, digest_datum, slot_of, timestamp_datum};
-use crate::store::table::Latest;
-use crate::store::write::{Locked, Patience, Purpose, Values, Writer};
-use crate::store::{self, Scratch, login_lock};
-use crate::transaction::{self, Change, key_of};
-use crate::{clock, settings};
+use crate::pg::clock;
+use crate::pg::datum::timestamp_datum;
+use crate::pg::memory::RowContext;
+use crate::pg::modification::{LockMode, LockWait, LockedTuple, Values, Writer};
+use crate::pg::sequence::next_value;
+use crate::pg::snapshot::LatestSnapshot;
+use crate::pg::transaction::make_visible;
+use crate::rows::session::{self, SessionRow, column, digest_datum, value_of};
+use crate::rows::user_lock;
+use crate::xact::notes::{self, Change};
 
 /// Opens a session, or restarts both clocks of one that is open.
 pub fn open(
@@ -24,39 +29,35 @@ pub fn open(
     idle_delay: Option<Datum>,
     absolute_delay: Option<Datum>,
 ) -> Result<(), Error> {
-    let objects = catalog::newest_objects()?;
+    let context = Context::newest()?;
+    let table = context.objects.session;
     if let Some((_, name)) = user_name {
-        login_lock::for_login(objects.session, name);
+        user_lock::for_login(table.oid, name);
     }
-    let mut writer = Writer::open(objects.session)?;
+    let mut writer = Writer::open(table)?;
     let version = Cell::new(0);
     let mut replaced = None;
     loop {
         pgrx::check_for_interrupts!();
-        // A row that the current command has written is there too.
-        store::make_visible();
-        // Called when nothing is waited for any more, so that the clocks begin now; and, where there is a row, with that locked:
-        // of one session, the later writer has the greater version.
+        // So that a row that the current command has written is found, too.
+        make_visible();
+        // Called after the last wait, so that the clocks begin now, and with the row locked if there is one, so that of one
+        // session the later writer has the greater version.
         let fill = |values: &mut Values| {
-            version.set(store::next_value(objects.session_version));
-            *slot_of(values, column::VERSION) = Some(version.get().into());
+            version.set(next_value(context.objects.session_version));
+            *value_of(values, column::VERSION) = Some(version.get().into());
             let now = Some(timestamp_datum(clock::now()));
-            *slot_of(values, column::USER_NAME) = user_name.map(|(datum, _)| datum);
-            *slot_of(values, column::OPENED_AT) = now;
-            *slot_of(values, column::LAST_ACTIVITY) = now;
-            *slot_of(values, column::IDLE_DELAY) = idle_delay;
-            *slot_of(values, column::ABSOLUTE_DELAY) = absolute_delay;
+            *value_of(values, column::USER_NAME) = user_name.map(|(datum, _)| datum);
+            *value_of(values, column::OPENED_AT) = now;
+            *value_of(values, column::LAST_ACTIVITY) = now;
+            *value_of(values, column::IDLE_DELAY) = idle_delay;
+            *value_of(values, column::ABSOLUTE_DELAY) = absolute_delay;
         };
-        if let Some(row) = find_and_lock(&writer, digest, Purpose::Update, Patience::Wait)? {
-            let (known, expiry) = Known::find_expiry(&objects, digest, &row, &*settings::current()?);
+        if let Some(row) = find_and_lock(&writer, digest, LockMode::NoKeyUpdate, LockWait::Wait)? {
+            let (known, expiry) = expiry::find(&context, digest, &row, &*context.params()?);
             if let Some(expiry) = expiry {
-                ending::tell(
-                    &objects,
-                    expiry.into(),
-                    *digest,
-                    row.user_name(),
-                    known.session.last_activity,
-                )?;
+                let activity = known.session.last_activity;
+                end::record_one(&context, expiry.into(), *digest, row.user_name(), activity)?;
             } else {
                 replaced = Some((row.version(), row.user_name_bytes().map(<[u8]>::to_vec)));
             }
@@ -64,86 +65,90 @@ pub fn open(
             break;
         }
         let mut values: Values = vec![None; column::COUNT];
-        *slot_of(&mut values, column::DIGEST) = digest_datum(digest);
+        *value_of(&mut values, column::DIGEST) = digest_datum(digest);
         let key = writer.table().primary_key_on(column::DIGEST);
         if writer.insert_unless_present(values, key, fill)? {
             break;
         }
     }
-    transaction::session_changed(&objects, digest, Change::Written);
-    let key = key_of(&objects, digest);
-    transaction::session_descends(&key, version.get(), None);
+    let key = context.objects.key(digest);
+    notes::session_changed(&key, Change::Written);
+    notes::session_derives(&key, version.get(), None);
     if let Some((version, name)) = replaced {
-        transaction::session_replaced(&key, version, name.as_deref());
+        notes::session_replaced(&key, version, name.as_deref());
     }
-    store::make_visible();
+    make_visible();
     Ok(())
 }
 
-/// Closes a session: whether it was open. One that was found expired was not: what is left of it is written here.
+/// Closes a session. Returns whether it was open: one that was found expired was not, and ends as such here.
 pub fn close(digest: &Digest) -> Result<bool, Error> {
-    let objects = catalog::newest_objects()?;
-    let mut writer = Writer::open(objects.session)?;
-    let Some(row) = find_and_lock(&writer, digest, Purpose::Remove, Patience::Wait)? else {
+    let context = Context::newest()?;
+    let mut writer = Writer::open(context.objects.session)?;
+    let Some(row) = find_and_lock(&writer, digest, LockMode::Update, LockWait::Wait)? else {
         return Ok(false);
     };
-    let known = Known::of(&objects, digest, &row.row());
-    let kind = known.mark.map_or(Kind::Closed, Kind::from);
-    remove(&objects, &mut writer, &row, digest, &known, kind)?;
-    Ok(known.mark.is_none())
+    let known = context.known(digest, &row.row());
+    end_one(
+        &context,
+        &mut writer,
+        &row,
+        digest,
+        &known,
+        kind_of(&known, Kind::Closed),
+    )?;
+    Ok(known.expired.is_none())
 }
 
-/// Closes the sessions of a user, but for one: how many. Waits for logins of that user that are in flight.
+/// Closes the sessions of a user except one. Returns how many. Waits for logins of that user that are in progress.
 pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<usize, Error> {
-    let objects = catalog::newest_objects()?;
-    login_lock::for_revocation(objects.session, user_name.1);
-    let mut writer = Writer::open(objects.session)?;
-    let mut batch = Batch::new(&objects)?;
-    let mut scratch = Scratch::new();
+    let context = Context::newest()?;
+    let table = context.objects.session;
+    user_lock::for_revocation(table.oid, user_name.1);
+    let mut writer = Writer::open(table)?;
+    let mut batch = Batch::new(&context, RegistryUpdate::AtCommit)?;
+    let mut row_context = RowContext::new();
     loop {
         let mut has_moved = false;
-        for digest in session_row::digests_of_user(writer.table(), &Latest::take(writer.table()), user_name.0) {
+        let snapshot = LatestSnapshot::take(writer.table());
+        for digest in session::digests_of_user(writer.table(), &snapshot, user_name.0) {
             pgrx::check_for_interrupts!();
             if Some(&digest) == except {
                 continue;
             }
-            scratch.run(|| -> Result<(), Error> {
-                let Some(row) = find_and_lock(&writer, &digest, Purpose::Remove, Patience::Wait)? else {
+            row_context.run(|| -> Result<(), Error> {
+                let Some(row) = find_and_lock(&writer, &digest, LockMode::Update, LockWait::Wait)? else {
                     has_moved = true;
                     return Ok(());
                 };
-                let known = Known::of(&objects, &digest, &row.row());
-                // It may have become another user's while we waited.
+                let known = context.known(&digest, &row.row());
+                // While we waited it may have become a session of another user.
                 if row.user_name_bytes() == Some(user_name.1) {
-                    writer.delete(&row)?;
-                    // One that was found expired was not open: what is left of it is written here.
-                    let kind = known.mark.map_or(Kind::Revoked, Kind::from);
-                    batch.add(kind, digest, row.user_name(), known.session.last_activity)?;
-                    transaction::session_changed(&objects, &digest, change_of(kind));
+                    batch.end(&mut writer, &row, &digest, &known, kind_of(&known, Kind::Revoked))?;
                 }
                 Ok(())
             })?;
         }
-        store::make_visible();
-        // Closed by another while we waited, or rotated: then it goes on under another digest.
+        make_visible();
+        // It was closed while we waited, or rotated, and lives on under another digest.
         if !has_moved {
             break;
         }
     }
     let closed = batch.count(Kind::Revoked);
-    batch.announce();
+    batch.send();
     Ok(closed)
 }
 
-/// Finds the row of a digest and locks it; `None` if there is none, and no transaction that has inserted one is under way.
-fn find_or_reserve(writer: &mut Writer, digest: &Digest) -> Result<Option<Locked>, Error> {
+/// Finds the row of a digest and locks it. `None` if there is none, and no running transaction has inserted one.
+fn find_and_lock_or_wait(writer: &mut Writer, digest: &Digest) -> Result<Option<LockedTuple>, Error> {
     loop {
         pgrx::check_for_interrupts!();
-        if let Some(row) = find_and_lock(writer, digest, Purpose::Remove, Patience::Wait)? {
+        if let Some(row) = find_and_lock(writer, digest, LockMode::Update, LockWait::Wait)? {
             return Ok(Some(row));
         }
         let mut values: Values = vec![None; column::COUNT];
-        *slot_of(&mut values, column::DIGEST) = digest_datum(digest);
+        *value_of(&mut values, column::DIGEST) = digest_datum(digest);
         let key = writer.table().primary_key_on(column::DIGEST);
         if writer.is_key_free(&values, key)? {
             return Ok(None);
@@ -151,47 +156,47 @@ fn find_or_reserve(writer: &mut Writer, digest: &Digest) -> Result<Option<Locked
     }
 }
 
-/// Moves a session to a new digest, with both its clocks: whether the old one was valid.
+/// Moves a session to a new digest, with both its clocks. Returns whether the session was valid.
 ///
 /// # Errors
-/// 23505 where a session is open under the new one.
+/// 23505 if a session is open under the new digest.
 pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
-    let objects = catalog::newest_objects()?;
-    let mut writer = Writer::open(objects.session)?;
-    let Some(row) = find_and_lock(&writer, old, Purpose::Remove, Patience::Wait)? else {
+    let context = Context::newest()?;
+    let mut writer = Writer::open(context.objects.session)?;
+    let Some(row) = find_and_lock(&writer, old, LockMode::Update, LockWait::Wait)? else {
         return Ok(false);
     };
     let present = if old == new {
         None
     } else {
-        find_or_reserve(&mut writer, new)?
+        find_and_lock_or_wait(&mut writer, new)?
     };
-    // Not before both are locked, which may have waited.
-    let params = settings::current()?;
-    let (known, expiry) = Known::find_expiry(&objects, old, &row, &params);
+    // Judged only now that both are locked, which may have waited.
+    let params = context.params()?;
+    let (known, expiry) = expiry::find(&context, old, &row, &params);
     if let Some(expiry) = expiry {
-        remove(&objects, &mut writer, &row, old, &known, expiry.into())?;
+        end_one(&context, &mut writer, &row, old, &known, expiry.into())?;
         return Ok(false);
     }
     if old == new {
         return Err(Error::AlreadyOpen);
     }
     if let Some(present) = present {
-        match Known::find_expiry(&objects, new, &present, &params) {
-            (its, Some(expiry)) => remove(&objects, &mut writer, &present, new, &its, expiry.into())?,
+        match expiry::find(&context, new, &present, &params) {
+            (its, Some(expiry)) => end_one(&context, &mut writer, &present, new, &its, expiry.into())?,
             (_, None) => return Err(Error::AlreadyOpen),
         }
     }
-    let (old_version, version) = (row.version(), store::next_value(objects.session_version));
+    let (old_version, version) = (row.version(), next_value(context.objects.session_version));
     writer.update(&row, |values| {
-        *slot_of(values, column::DIGEST) = digest_datum(new);
-        *slot_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(known.session.last_activity));
-        *slot_of(values, column::VERSION) = Some(version.into());
+        *value_of(values, column::DIGEST) = digest_datum(new);
+        *value_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(known.session.last_activity));
+        *value_of(values, column::VERSION) = Some(version.into());
     })?;
-    transaction::session_changed(&objects, old, Change::Closed);
-    transaction::session_changed(&objects, new, Change::Written);
-    let from = (key_of(&objects, old), old_version);
-    transaction::session_descends(&key_of(&objects, new), version, Some(from));
-    store::make_visible();
+    let (old_key, new_key) = (context.objects.key(old), context.objects.key(new));
+    notes::session_changed(&old_key, Change::Closed);
+    notes::session_changed(&new_key, Change::Written);
+    notes::session_derives(&new_key, version, Some((old_key, old_version)));
+    make_visible();
     Ok(true)
 }

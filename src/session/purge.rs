@@ -1,71 +1,71 @@
-//! The purge by hand: what the worker does, in the caller's transaction.
+//! `purge_sessions()`: what the worker does, in the caller's transaction.
 
 use session_timeout_core::verdict::{Judgement, Request, is_ahead, judge};
 
-use super::{Known, ahead, find_and_lock};
-use crate::ending::{self, Batch};
+use super::clock_skew;
+use super::context::Context;
+use super::end::{Batch, RegistryUpdate};
+use super::expiry;
+use super::lock::find_and_lock;
 use crate::error::Error;
-use crate::shared::{self, database};
-use crate::store::session_row::SessionRow;
-use crate::store::table::Latest;
-use crate::store::write::{Patience, Purpose, Writer};
-use crate::store::{self, Scratch, scan};
-use crate::transaction::{self, Change};
-use crate::{catalog, clock, settings};
+use crate::pg::memory::RowContext;
+use crate::pg::modification::{LockMode, LockWait, Writer};
+use crate::pg::snapshot::LatestSnapshot;
+use crate::pg::transaction::make_visible;
+use crate::pg::{clock, scan};
+use crate::rows::session::SessionRow;
+use crate::rows::session_event;
 
-/// Expires every session that is past its limit and not locked by others, and deletes old events: how many sessions. Where
-/// no worker comes, it also sets clocks to now that are later.
+/// Ends every session that is past its limit and not locked by others, and deletes old events. Returns how many sessions
+/// ended. If no worker serves the database, also resets clocks that are in the future.
 pub fn purge() -> Result<usize, Error> {
-    let objects = catalog::newest_objects()?;
-    let params = settings::current()?;
-    let mut writer = Writer::open(objects.session)?;
-    let snapshot = Latest::take(writer.table());
+    let context = Context::newest()?;
+    let params = context.params()?;
+    let mut writer = Writer::open(context.objects.session)?;
+    let snapshot = LatestSnapshot::take(writer.table());
     let now = clock::now();
-    let mut scratch = Scratch::new();
-    let has_worker = shared::get().and_then(database::mine).is_some();
-    let (mut candidates, mut ahead) = (Vec::new(), Vec::new());
+    let mut row_context = RowContext::new();
+    let has_worker = context.attached.is_some_and(|attached| attached.database().is_some());
+    let (mut candidates, mut in_future) = (Vec::new(), Vec::new());
     scan::all_rows(writer.table(), &snapshot, |row| {
-        scratch.run(|| {
-            let is_marked = || {
+        row_context.run(|| {
+            let was_found_expired = || {
                 row.digest()
-                    .is_some_and(|digest| Known::of(&objects, &digest, &row.row()).mark.is_some())
+                    .is_some_and(|digest| context.known(&digest, &row.row()).expired.is_some())
             };
             let session = row.session();
             let is_expired = matches!(judge(&session, &params, Request::Look, now), Judgement::Expired(_));
-            if is_expired || is_marked() {
+            if is_expired || was_found_expired() {
                 candidates.extend(row.digest());
             } else if !has_worker && is_ahead(&session, now) {
-                ahead.extend(row.digest().map(|digest| (digest, row.version())));
+                in_future.extend(row.digest().map(|digest| (digest, row.version())));
             }
         });
     });
-    let mut batch = Batch::new(&objects)?;
+    let mut batch = Batch::new(&context, RegistryUpdate::AtCommit)?;
     for digest in candidates {
         pgrx::check_for_interrupts!();
-        scratch.run(|| -> Result<(), Error> {
-            let Some(row) = find_and_lock(&writer, &digest, Purpose::Remove, Patience::Skip)? else {
+        row_context.run(|| -> Result<(), Error> {
+            let Some(row) = find_and_lock(&writer, &digest, LockMode::Update, LockWait::Skip)? else {
                 return Ok(());
             };
-            // As they are now: a limit that has been raised meanwhile counts.
-            let params = settings::current()?;
-            let (known, Some(expiry)) = Known::find_expiry(&objects, &digest, &row, &params) else {
+            // By the parameters of now: a limit may have been raised meanwhile.
+            let (known, Some(expiry)) = expiry::find(&context, &digest, &row, &*context.params()?) else {
                 return Ok(());
             };
-            writer.delete(&row)?;
-            batch.add(expiry.into(), digest, row.user_name(), known.session.last_activity)?;
-            transaction::session_changed(&objects, &digest, Change::Expired);
-            Ok(())
+            batch.end(&mut writer, &row, &digest, &known, expiry.into())
         })?;
     }
     // A worker does it in transactions of its own.
-    for (digest, version) in ahead {
+    for (digest, version) in in_future {
         pgrx::check_for_interrupts!();
-        scratch.run(|| ahead::set_back(&objects, &mut writer, &digest, version))?;
+        row_context.run(|| clock_skew::reset_clocks(&context, &mut writer, &digest, version))?;
     }
     let expired = batch.len();
-    batch.announce();
+    batch.send();
     let retention = params.event_retention.unwrap_or_default();
-    ending::delete_oldest_events(&objects, clock::now().saturating_add(-retention), usize::MAX)?;
-    store::make_visible();
+    let oldest_kept = clock::now().saturating_add(-retention);
+    session_event::delete_oldest(context.objects.session_event, oldest_kept, usize::MAX)?;
+    make_visible();
     Ok(expired)
 }

@@ -1,7 +1,9 @@
-//! What is counted. A process adds to one of many stripes, so that counting costs the check no cache line that others
-//! write, save for processes whose ids fall together.
+//! Counters of checks. A process adds to one of 256 stripes, chosen by its id, so that two processes rarely write the same
+//! cache line.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::pg::background::my_pid;
 
 /// How many stripes there are.
 pub const STRIPES: usize = 256;
@@ -30,9 +32,9 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Checks that no entry of the registry answered at once.
+    /// Checks that no entry of the registry answered at the first try.
     misses,
-    /// Rows that were loaded into the registry.
+    /// Rows loaded into the registry.
     loads,
     /// Checks that moved activity forward.
     touches,
@@ -46,29 +48,29 @@ counters! {
     closed,
     /// Checks that said unknown.
     unknown,
-    /// Checks that were answered by the row, as the session was being changed.
-    in_flux,
-    /// Checks that were answered by the row, as the registry was full.
+    /// Checks that the row answered, because the session was being invalidated.
+    invalidating,
+    /// Checks that the row answered, because the registry was full.
     full,
-    /// Touches that no entry took: the registry was full, the session was being committed and had no entry, the database has no
-    /// place, or the check ran in a parallel worker.
+    /// Touches that were lost: the registry was full, the session was being invalidated and had no entry, another database
+    /// displaced the entry, the database has no place, or the check ran in a parallel worker.
     lost_touches,
 }
 
 impl Sums {
-    /// Checks of any kind: each has one answer.
+    /// Checks: each has one answer.
     pub fn checks(&self) -> u64 {
         self.touches + self.ignored + self.idle_expired + self.absolute_expired + self.closed + self.unknown
     }
 
-    /// Checks that an entry of the registry answered at once.
+    /// Checks that an entry of the registry answered at the first try.
     pub fn hits(&self) -> u64 {
         // A miss is counted before its answer.
         self.checks().saturating_sub(self.misses)
     }
 }
 
-/// A counter that only goes up.
+/// A counter that only grows.
 #[derive(Default)]
 pub struct Counter(AtomicU64);
 
@@ -81,4 +83,9 @@ impl Counter {
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// The stripe of this process.
+pub fn of_this_process(stripes: &'static [Counters]) -> &'static Counters {
+    &stripes[my_pid() as usize % stripes.len()]
 }

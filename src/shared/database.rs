@@ -1,155 +1,94 @@
-//! What is shared about one database: its parameters' generation, what there is to do, and what was done.
+//! What shared memory knows of one database: the generation of its parameters, what there is to do, and what was done.
 //!
-//! The list is changed under its lock; the rest are atomics of their own. Backends remember where theirs is.
-//!
-//! A database that is dropped gives up its place, and the registry its sessions, before the commit of DROP DATABASE: a
-//! database that is made anew under the same OID finds nothing of the old ([`forget_dropped`]). Where that was not noticed,
-//! as it was dropped before a promotion, the launcher finds it out. Each time a place is given to a database or freed it
-//! gets another registration number, so that who was looking at the old database changes nothing of the new
-//! ([`Registered`]).
-//!
-//! There are as many places as `session_timeout.max_databases` says. A database that a worker has found without the extension
-//! gives up its place, and gets one again at the commit of CREATE EXTENSION. A backend whose database has none looks again
-//! when one has become free.
-//!
-//! A standby replays a drop unnoticed. There a place remembers the files of its database, too, and what was known of a
-//! database of other files is forgotten.
+//! All fields are atomics. A place is given to a database and freed under the lock of the list ([`super::databases`]).
 
 use std::cell::Cell;
-use std::ffi::{CStr, OsStr};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::atomic::{
     AtomicI64, AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
 
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys::Oid;
 use session_timeout_core::registry::{Unrecorded, UnrecordedLimits};
 
-use super::Shared;
-use crate::maintenance::{LATER, backoff};
-use crate::process::PerProcess;
-use crate::{guc, unguarded};
+use super::control::Control;
+use super::schedule::{LATER, Schedule, backoff};
+use crate::pg::backend_local::BackendLocal;
 
-/// Whether a database has the extension, as far as is known.
+/// Whether a database has the extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Presence {
-    /// A worker is to look.
+    /// Unknown: a worker must look.
     Unknown = 0,
-    /// It has.
+    /// It has the extension.
     Installed = 1,
-    /// It has not.
+    /// It does not have the extension.
     Absent = 2,
 }
 
-/// Something that is done every so often.
-#[derive(Default)]
-pub struct Schedule {
-    /// When it was begun last, microseconds since 2000; the least there is: never.
-    last: AtomicI64,
-    /// How long after that it is due again, microseconds.
-    every: AtomicI64,
-}
-
-impl Schedule {
-    /// When it is due by a clock that says `now`, microseconds since 2000. At once where it was begun by a clock that was
-    /// ahead of that one. An interval below the launcher's nap counts as that.
-    pub fn next(&self, now: i64) -> i64 {
-        match self.last.load(Acquire) {
-            i64::MIN => i64::MIN,
-            last if is_ahead(last, now) => i64::MIN,
-            last => last.saturating_add(self.every.load(Acquire).max(guc::naptime() * 1_000_000)),
-        }
-    }
-
-    /// It is to be done this often, microseconds.
-    pub fn set_every(&self, every: i64) {
-        self.every.store(every, Release);
-    }
-
-    /// It was begun.
-    pub fn done(&self, begun: i64) {
-        self.last.store(begun, Release);
-    }
-
-    /// It is due at once.
-    pub fn make_due(&self) {
-        self.last.store(i64::MIN, Release);
-    }
-}
-
-/// Whether a time that was now somewhere has been told by a clock that was ahead of the one that says `now`. A process
-/// may have looked at the clock a moment earlier than another.
-pub fn is_ahead(time: i64, now: i64) -> bool {
-    const MOMENT: i64 = 1_000_000;
-    time > now.saturating_add(MOMENT)
-}
-
-/// One database.
+/// The place of one database.
 #[repr(C, align(128))]
 #[derive(Default)]
 pub struct Database {
-    /// Its OID; 0: this place is free.
-    oid: AtomicU32,
-    /// Counts how often this place was given to a database or freed.
-    registration: AtomicU32,
-    /// On a standby, which files it has; 0: not known.
-    files: AtomicU64,
+    /// Its OID; 0: the place is free.
+    pub(super) oid: AtomicU32,
+    /// Counts how many times the place was given to a database or freed.
+    pub(super) registration: AtomicU32,
+    /// On a standby, a number for the files of the database; 0: unknown.
+    pub(super) files: AtomicU64,
     presence: AtomicU32,
     /// Counts commits that created or dropped the extension.
-    installations: AtomicU32,
-    /// Grows with each committed change of its parameters, and when the place becomes a database's.
+    pub(super) installations: AtomicU32,
+    /// The generation of its parameters: grows with each committed change, and when the place is given to a database.
     pub parameters: AtomicU64,
-    /// Transactions that are committing a change of any of its sessions.
-    pub flux: AtomicU32,
-    /// Some activity is not written down yet.
+    /// How many transactions that change any number of its sessions are committing.
+    pub invalidations: AtomicU32,
+    /// Some activity is not written to rows yet.
     dirty: AtomicU32,
-    /// Some session is marked, or something else cannot wait.
+    /// Some session was found expired, or something else cannot wait.
     urgent: AtomicU32,
     /// The registry was full for a session of this database: a flush would make room.
     pub full: AtomicU32,
-    /// When that was last said in the log, microseconds since 2000.
-    pub full_said: AtomicI64,
-    /// No pass before this time: something was another's.
+    /// When that was logged last, in microseconds since 2000-01-01.
+    pub full_logged: AtomicI64,
+    /// No pass before this time, in microseconds since 2000-01-01: something was locked.
     pub not_before: AtomicI64,
 
-    /// When and how often unflushed activity is written down.
+    /// When dirty activity is flushed.
     pub flush: Schedule,
-    /// When and how often expired sessions are looked for.
+    /// When expired sessions are looked for.
     pub purge: Schedule,
-    /// The registry's slot where looking for marks goes on.
+    /// The slot of the registry where the search for expired sessions continues.
     pub expire_from: AtomicU32,
-    /// The registry's slot where the flush goes on.
+    /// The slot of the registry where the flush continues.
     pub flush_from: AtomicU32,
-    /// The heap page where the purge goes on.
+    /// The heap page where the purge continues; 0: none is in progress.
     pub purge_from: AtomicU32,
-    /// Passes that failed, since the last that did not.
+    /// Passes that failed in a row.
     pub failures: AtomicU32,
-    /// One of those failures has been said in the log.
-    pub failure_said: AtomicU32,
-    /// The worker that is at it, or on its way, 0: none. It says so before it connects, and until it has ended.
+    /// One of these failures was logged.
+    pub failure_logged: AtomicU32,
+    /// The pid of its worker, from before that connects until it ends; 0: none.
     pub worker: AtomicU32,
-    /// Passes in a row that waited for a lock in vain.
+    /// Passes in a row that ended because a lock was not free.
     lock_waits: AtomicU32,
-    /// A session was found expired that could not be marked.
+    /// A session was found expired, and the registry had no room to record it.
     purge_hurries: AtomicU32,
-    /// Expiries that no entry records.
+    /// Limits that stand for the expiries that no entry records.
     pub unrecorded: Unrecorded,
-    /// As they were when the purge that is under way began.
-    purge_judges_by: Unrecorded,
+    /// As they were when the purge in progress began.
+    unrecorded_at_purge: Unrecorded,
 
-    /// When the last pass ended.
+    /// When the last pass ended, in microseconds since 2000-01-01.
     pub last_pass: AtomicI64,
-    /// Workers that were here and have ended: they all say so, in whatever way they end.
+    /// Counts workers that have ended, in whatever way.
     pub ended: AtomicU32,
-    /// Rows written, ever.
+    /// Rows flushed since the server started.
     pub flushed: AtomicU64,
-    /// Sessions expired that a check had marked, ever.
+    /// Sessions deleted that a check had found expired.
     pub expired: AtomicU64,
-    /// Sessions expired that the purge found, ever.
+    /// Sessions deleted that the purge found expired.
     pub purged: AtomicU64,
     /// SQLSTATE of the last failure, as PostgreSQL encodes it; 0: none.
     pub last_error: AtomicU32,
@@ -161,12 +100,12 @@ impl Database {
         Oid::from(self.oid.load(Acquire))
     }
 
-    /// Whether this place is a database's.
+    /// Whether this place is given to a database.
     pub fn is_used(&self) -> bool {
         self.oid() != Oid::INVALID
     }
 
-    /// Whether it has the extension.
+    /// Whether the database has the extension.
     pub fn presence(&self) -> Presence {
         match self.presence.load(Acquire) {
             1 => Presence::Installed,
@@ -175,109 +114,110 @@ impl Database {
         }
     }
 
-    /// Says whether it has.
+    /// Sets whether the database has the extension.
     pub fn set_presence(&self, presence: Presence) {
-        // SeqCst, as in what counts installations: who says what it saw, and then looks whether that has changed, and who
-        // counts a change, and then says that it is not known, cannot both miss the other.
+        // SeqCst, as `installations`: a worker stores what it saw and then looks for a change; a commit counts a change and
+        // then stores Unknown. They cannot both miss each other.
         self.presence.store(presence as u32, SeqCst);
     }
 
-    /// Some of its parameters have changed, by a commit.
-    pub fn parameters_changed(&self, shared: &Shared) {
-        self.parameters.fetch_max(shared.control.new_generation(), AcqRel);
+    /// A commit has changed some of its parameters.
+    pub fn parameters_changed(&self, control: &Control) {
+        self.parameters.fetch_max(control.new_generation(), AcqRel);
     }
 
-    /// How often it was.
+    /// How many commits have created or dropped the extension.
     pub fn installations(&self) -> u32 {
         self.installations.load(SeqCst)
     }
 
-    /// Some activity is to be written down. Writes only where that is news.
+    /// Some activity must be flushed. Stores only if the bit is not set.
     pub fn set_dirty(&self) {
-        // SeqCst, here and in `take_dirty`, as in the registry's words: the worker that has just taken the bit finds the
-        // activity for which it was still set.
+        // SeqCst, here and in `take_dirty`, as in the words of the registry: a worker that has just taken the bit finds the
+        // activity of a check that still saw it set.
         if self.dirty.load(SeqCst) == 0 {
             self.dirty.store(1, SeqCst);
         }
     }
 
-    /// Whether there is any.
+    /// Whether some activity must be flushed.
     pub fn is_dirty(&self) -> bool {
         self.dirty.load(Acquire) != 0
     }
 
-    /// Whether there was; from here on, what comes is news again.
+    /// Clears the dirty bit, and returns what it was.
     pub fn take_dirty(&self) -> bool {
         self.dirty.swap(0, SeqCst) != 0
     }
 
-    /// The next pass is to purge, however long it is until the next purge.
+    /// The next pass must purge, however long it is until the next purge.
     pub fn hurry_purge(&self) {
         self.purge_hurries.store(1, Release);
     }
 
-    /// Whether it is to.
+    /// Whether the next pass must purge.
     pub fn purge_hurries(&self) -> bool {
         self.purge_hurries.load(Acquire) != 0
     }
 
-    /// A purge begins at the first page: it finds what there was to hurry for.
+    /// A purge begins at the first page, so it will find what there was to hurry for.
     pub fn purge_begins(&self) {
         self.purge_hurries.store(0, Release);
-        self.purge_judges_by.copy_from(&self.unrecorded.limits());
+        self.unrecorded_at_purge.copy_from(&self.unrecorded.limits());
     }
 
-    /// It has come to its end, and what it found expired by unrecorded expiries is deleted, or was added to them anew.
+    /// The purge has ended: the sessions that the unrecorded limits stood for are deleted, or were added to them again.
     pub fn purge_ends(&self) {
-        self.unrecorded.drop_unless_added(&self.purge_judges_by.limits());
+        self.unrecorded.drop_unless_added(&self.unrecorded_at_purge.limits());
     }
 
-    /// What is to be carried over a restart, if there is something.
+    /// The unrecorded limits to be saved over a restart, if there are any.
     pub fn unrecorded_to_save(&self) -> Option<UnrecordedLimits> {
         let limits = self.unrecorded.limits();
         (!limits.is_none()).then_some(limits)
     }
 
-    /// What an earlier run has left. At the start, before there are other processes.
+    /// Restores unrecorded limits. At the start of the server, while there are no other processes.
     pub fn restore_unrecorded(&self, saved: &UnrecordedLimits) {
         self.unrecorded.restore(saved);
         self.hurry_purge();
     }
 
-    /// The registry is full, and a flush of this database would make room: whether that is news.
+    /// The registry is full, and a flush of this database would make room. Returns whether that was not known yet.
     pub fn make_room_soon(&self) -> bool {
-        let is_news = self.full.swap(1, AcqRel) == 0;
-        if is_news {
+        let was_unknown = self.full.swap(1, AcqRel) == 0;
+        if was_unknown {
             self.set_dirty();
             self.set_urgent();
         }
-        is_news
+        was_unknown
     }
 
-    /// Something cannot wait for the next pass.
+    /// Something cannot wait for the next interval.
     pub fn set_urgent(&self) {
         self.urgent.store(1, Release);
     }
 
-    /// From here on, what cannot wait is news again: what came before is found by who looks for it now.
+    /// Clears the urgent bit. The caller looks for what it was set for after this.
     pub fn take_urgent(&self) {
         self.urgent.swap(0, SeqCst);
     }
 
-    /// Whether something cannot.
+    /// Whether something cannot wait.
     pub fn is_urgent(&self) -> bool {
         self.urgent.load(Acquire) != 0
     }
 
-    fn clear(&self, shared: &Shared, oid: Oid) {
+    /// Gives the place to a database. Under the lock of the list.
+    pub(super) fn assign(&self, control: &Control, oid: Oid) {
         self.set_presence(Presence::Unknown);
-        self.flux.store(0, Relaxed);
-        self.parameters_changed(shared);
+        self.invalidations.store(0, Relaxed);
+        self.parameters_changed(control);
         for word in [
             &self.dirty,
             &self.urgent,
             &self.full,
-            &self.failure_said,
+            &self.failure_logged,
             &self.expire_from,
             &self.flush_from,
             &self.purge_from,
@@ -292,7 +232,7 @@ impl Database {
         self.unrecorded.clear();
         self.flush.make_due();
         self.purge.make_due();
-        for time in [&self.last_pass, &self.not_before, &self.full_said] {
+        for time in [&self.last_pass, &self.not_before, &self.full_logged] {
             time.store(i64::MIN, Relaxed);
         }
         for count in [&self.flushed, &self.expired, &self.purged] {
@@ -303,239 +243,49 @@ impl Database {
         self.oid.store(oid.into(), Release);
     }
 
-    /// Others held a lock for longer than a worker waits, and it ended with this SQLSTATE. Tried again later, and each time
-    /// later.
+    /// A pass ended with this SQLSTATE because a lock was not free. The next one waits, twice as long each time in a row.
     pub fn was_locked(&self, now: i64, code: i32) {
         let n = self.lock_waits.fetch_add(1, AcqRel).saturating_add(1);
         self.last_error.store(code as u32, Release);
         self.not_before.store(now.saturating_add(backoff(LATER, n)), Release);
     }
 
-    /// A pass failed, with this SQLSTATE.
+    /// A pass failed with this SQLSTATE, as PostgreSQL encodes it.
     pub fn has_failed(&self, code: i32) {
         self.last_error.store(code as u32, Release);
         self.failures.fetch_add(1, AcqRel);
     }
 
-    /// A pass has ended as it should: what was wrong is over.
+    /// A pass has succeeded: what was wrong is over.
     pub fn has_succeeded(&self) {
         self.failures.store(0, Release);
-        self.failure_said.store(0, Release);
+        self.failure_logged.store(0, Release);
         self.lock_waits.store(0, Release);
     }
 
-    /// The launcher has seen it: from here on it is told of its drop.
-    pub fn is_watched(&self) {
+    /// The launcher has seen the database: from here on DROP DATABASE frees its place.
+    pub fn set_watched(&self) {
         self.files.store(0, Release);
     }
 
-    fn free(&self, shared: &Shared) {
+    /// Frees the place. Under the lock of the list.
+    pub(super) fn free(&self, control: &Control) {
         self.oid.store(0, Release);
         self.registration.fetch_add(1, AcqRel);
-        shared.control.places_freed.fetch_add(1, AcqRel);
+        control.places_freed.fetch_add(1, AcqRel);
     }
 }
 
-/// A database's place, as long as it is that database's.
-#[derive(Clone, Copy)]
-pub struct Registered {
-    /// The place.
-    pub database: &'static Database,
-    oid: Oid,
-    registration: u32,
-}
+static LAST_FOUND: BackendLocal<Cell<Option<&'static Database>>> = BackendLocal::new(Cell::new(None));
 
-impl Registered {
-    /// As it is now; `None` where the place is free.
-    fn of(database: &'static Database) -> Option<Self> {
-        // Read before and after: of one database.
-        let registration = database.registration.load(Acquire);
-        let oid = database.oid();
-        (oid != Oid::INVALID && database.registration.load(Acquire) == registration).then_some(Self {
-            database,
-            oid,
-            registration,
-        })
-    }
-
-    /// Whose place it is.
-    pub fn oid(&self) -> Oid {
-        self.oid
-    }
-
-    /// Whether this process is its worker.
-    pub fn has_worker(&self, pid: u32) -> bool {
-        self.database.worker.load(Acquire) == pid && self.is_current()
-    }
-
-    fn is_current(&self) -> bool {
-        self.database.oid() == self.oid && self.database.registration.load(Acquire) == self.registration
-    }
-
-    /// Runs `work`, which is short and raises nothing, where the place is still that database's, and stays so meanwhile.
-    pub fn with<R>(&self, shared: &Shared, work: impl FnOnce(&Database) -> R) -> Option<R> {
-        shared.with_databases(|_| self.is_current().then(|| work(self.database)))
-    }
-}
-
-/// The databases that have places.
-pub fn registered(shared: &'static Shared) -> impl Iterator<Item = Registered> + use<> {
-    shared.databases.iter().filter_map(Registered::of)
-}
-
-static MINE: PerProcess<Cell<Option<&'static Database>>> = PerProcess::new(Cell::new(None));
-
-/// How many places had become free when this process found none.
-static NO_PLACE: PerProcess<Cell<Option<u32>>> = PerProcess::new(Cell::new(None));
-
-/// The place of the database that this process is connected to; `None` where the list is full.
-pub fn mine(shared: &'static Shared) -> Option<&'static Database> {
-    // SAFETY: a plain read; set once when the process connects.
-    let me = unsafe { pg_sys::MyDatabaseId };
-    if let Some(mine) = MINE.get()
-        && mine.oid() == me
+/// The place of a database, `None` if it has none. Takes no lock: the place can be freed meanwhile.
+pub fn find_unlocked(databases: &'static [Database], oid: Oid) -> Option<&'static Database> {
+    if let Some(found) = LAST_FOUND.get()
+        && found.oid() == oid
     {
-        return Some(mine);
+        return Some(found);
     }
-    let freed = shared.control.places_freed.load(Acquire);
-    if NO_PLACE.get() == Some(freed) {
-        return None;
-    }
-    let found = enter(shared, me);
-    if let Some(database) = found
-        && (database.files.load(Acquire) != 0 || unguarded::recovery_in_progress())
-    {
-        Registered::of(database)
-            .filter(|place| place.oid() == me)
-            .inspect(|place| compare_files(shared, *place));
-    }
-    MINE.set(found);
-    NO_PLACE.set(found.is_none().then_some(freed));
-    found
-}
-
-static LAST_KNOWN: PerProcess<Cell<Option<&'static Database>>> = PerProcess::new(Cell::new(None));
-
-/// The place of a database, `None` where it has none. Takes no lock.
-pub fn known(shared: &Shared, oid: Oid) -> Option<&'static Database> {
-    if let Some(known) = LAST_KNOWN.get()
-        && known.oid() == oid
-    {
-        return Some(known);
-    }
-    let found = shared.databases.iter().find(|database| database.oid() == oid)?;
-    LAST_KNOWN.set(Some(found));
+    let found = databases.iter().find(|database| database.oid() == oid)?;
+    LAST_FOUND.set(Some(found));
     Some(found)
-}
-
-/// The place of a database, if it has one.
-pub fn find(shared: &'static Shared, oid: Oid) -> Option<Registered> {
-    registered(shared).find(|place| place.oid() == oid)
-}
-
-/// The place of a database, made where it has none.
-pub fn enter(shared: &'static Shared, oid: Oid) -> Option<&'static Database> {
-    let find = |databases: &'static [Database]| databases.iter().find(|database| database.oid() == oid);
-    shared
-        .looking_at_databases(find)
-        .or_else(|| shared.with_databases(|databases| place_in(shared, databases, oid)))
-}
-
-/// Likewise, under the list's lock.
-fn place_in(shared: &Shared, databases: &'static [Database], oid: Oid) -> Option<&'static Database> {
-    databases.iter().find(|database| database.oid() == oid).or_else(|| {
-        let free = databases.iter().find(|database| !database.is_used())?;
-        free.clear(shared, oid);
-        Some(free)
-    })
-}
-
-/// The extension was created or dropped in this process's database, by a commit. Raises nothing.
-pub fn installation_changed(shared: &'static Shared) {
-    // SAFETY: a plain read; set once when the process connects.
-    let me = unsafe { pg_sys::MyDatabaseId };
-    // Under the lock, under which a database without the extension gives up its place.
-    shared.with_databases(|databases| {
-        if let Some(database) = place_in(shared, databases, me) {
-            database.installations.fetch_add(1, SeqCst);
-            database.set_presence(Presence::Unknown);
-            database.not_before.store(i64::MIN, Relaxed);
-        }
-    });
-}
-
-/// A transaction begins to commit a change of any of the sessions of this process's database. The place stays that database's
-/// until it says that it is done. Raises nothing.
-pub fn begin_flux(shared: &'static Shared) -> Option<&'static Database> {
-    // SAFETY: likewise.
-    let me = unsafe { pg_sys::MyDatabaseId };
-    shared.with_databases(|databases| {
-        place_in(shared, databases, me).inspect(|database| {
-            database.flux.fetch_add(1, AcqRel);
-        })
-    })
-}
-
-/// A worker has looked whether a database has the extension, since which there have been this many changes of that.
-pub fn has_looked(shared: &'static Shared, place: Registered, installations: u32, presence: Presence) {
-    place.with(shared, |database| {
-        // Created or dropped while it was at it: to be looked at again.
-        let is_news = database.installations() != installations;
-        database.set_presence(if is_news { Presence::Unknown } else { presence });
-    });
-}
-
-/// Frees the place of a database that has not the extension: whether it did.
-pub fn release_absent(shared: &'static Shared, place: Registered) -> bool {
-    let release = |database: &Database| {
-        let is_absent = database.presence() == Presence::Absent
-            && database.flux.load(Acquire) == 0
-            && database.worker.load(Acquire) == 0;
-        if is_absent {
-            database.free(shared);
-        }
-        is_absent
-    };
-    place.with(shared, release) == Some(true)
-}
-
-/// Forgets a database that is no more, and what it had in the registry. Nobody is connected to it, or can be. Raises
-/// nothing.
-pub fn forget_dropped(shared: &Shared, oid: Oid) {
-    shared.registry.forget(oid.into(), None);
-    shared.control.databases_dropped.fetch_add(1, AcqRel);
-    shared.with_databases(|databases| {
-        if let Some(database) = databases.iter().find(|database| database.oid() == oid) {
-            database.free(shared);
-        }
-    });
-}
-
-/// On a standby, and until the launcher has looked after a promotion: forgets what is known of a database of this OID and
-/// other files.
-fn compare_files(shared: &Shared, place: Registered) {
-    let mine = files_of_my_database();
-    let known = place.database.files.load(Acquire);
-    if known == mine {
-        return;
-    }
-    // What there is without a place is from the snapshot file.
-    if known != 0 {
-        shared.registry.forget(place.oid().into(), None);
-    }
-    place.with(shared, |database| database.files.store(mine, Release));
-}
-
-/// A number for the files of this process's database: for the one that is written when a database is made or moved, and
-/// never again. 0 where it cannot be looked at.
-fn files_of_my_database() -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    // SAFETY: set when the process connected to its database.
-    let directory = unsafe { CStr::from_ptr(pg_sys::DatabasePath) };
-    let file = Path::new(OsStr::from_bytes(directory.to_bytes())).join("PG_VERSION");
-    std::fs::metadata(file).map_or(0, |file| {
-        let mut hasher = DefaultHasher::new();
-        (file.ino(), file.mtime(), file.mtime_nsec()).hash(&mut hasher);
-        hasher.finish().max(1)
-    })
 }

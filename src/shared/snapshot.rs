@@ -1,33 +1,36 @@
-//! The registry over a clean restart: the postmaster writes it on its way out, and reads it when it starts. So does a
-//! single-user server.
+//! The file that carries the registry over a clean restart. The postmaster, or a single-user server, writes it when it
+//! ends and reads it when it starts.
 //!
-//! On its way out it is the last process, and `pg_control` says whether the shutdown was clean; only then is the file
-//! written, bound to that very checkpoint. When it has made the shared memory, before anything is written to the cluster,
-//! it reads a file that is bound to the last checkpoint of `pg_control`. Whatever goes wrong is said in the log, and costs at
-//! most the activity since the last flush.
+//! **Writing.** The postmaster is the last process, and `pg_control` says whether the shutdown was clean. Only then is the
+//! file written, bound to that very checkpoint.
 //!
-//! The file stays until the server serves: [`consume`] removes it, in the launcher, which starts when recovery has ended. A
-//! start that fails before that (`pg_hba.conf`, a port in use, a crash of the startup process) leaves the file and the
-//! checkpoint as they were, and the next start reads it again.
+//! **Reading.** When the postmaster has created the shared memory, before anything is written to the cluster, it reads a file
+//! that is bound to the last checkpoint of `pg_control`. Any problem is logged, and loses at most the activity since the last
+//! flush.
 //!
-//! Reading it twice does no harm, nor does reading it after a crash of a server that had not written another checkpoint:
+//! **Removing.** The file stays until the server accepts connections: [`consume`] removes it in the launcher, which starts
+//! when recovery has ended. A start that fails before that (`pg_hba.conf`, a port in use, a crash of the startup process)
+//! leaves the file and the checkpoint as they were, and the next start reads the file again.
 //!
-//! - Each version in it was drawn before its checkpoint. No history of the cluster that goes on from there draws it again,
-//!   so a row of that version is the very opening that the record is about, whatever has been committed since.
-//! - Activity only moves forward, and a row that has newer activity keeps it. To set it back, by hand, is a new version.
-//! - A mark is final for its version.
+//! Reading the file twice does no harm, nor does reading it after a crash of a server that had not written another
+//! checkpoint:
 //!
-//! A file that is bound to an earlier checkpoint is not read. The recovery from a crash ends with a checkpoint, so a server
-//! that was killed, and then is killed again just after that, has lost it. DROP DATABASE makes one too, so a database that is
-//! made anew with the same OID finds nothing of the old.
+//! - Each version in it was drawn before its checkpoint. No history of the cluster that continues from there draws it again,
+//!   so a row of that version is the very login that the record is about, whatever was committed since.
+//! - Activity only moves forward, and a row that has newer activity keeps it. Setting it back by hand makes a new version.
+//! - An expiry is final for its version.
+//!
+//! A file that is bound to an earlier checkpoint is not read. Recovery from a crash ends with a checkpoint, so a server that
+//! was killed, and is killed again just after that, has lost the file. DROP DATABASE makes a checkpoint too, so a new
+//! database with the same OID finds nothing of the old one.
 //!
 //! What is left at the end, if `pg_control` says that the shutdown was clean:
 //!
-//! | who ends | the file |
+//! | what ends | the file |
 //! | --- | --- |
-//! | a server that has not written a checkpoint | stands |
-//! | a server that has served; a single-user server; one that pg_upgrade started, which has no launcher | is written anew from the registry; what had found no room there, and is still in the file, is taken along |
-//! | a standby that was a primary, shut down cleanly, before | is bound to its last restartpoint; what it has seen as a standby is not kept |
+//! | a server that has not written a checkpoint | stays |
+//! | a server that has accepted connections; a single-user server; one that pg_upgrade started, which has no launcher | is written anew from the registry; sessions that found no room, and are still in the file, are kept |
+//! | a standby that was a primary, shut down cleanly, before | is bound to its last restartpoint; what it saw as a standby is not kept |
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
@@ -39,15 +42,16 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 use session_timeout_core::registry::snapshot::{self, Binding, Record, Records, SavedLimits};
 
-use super::{Shared, database};
-use crate::process::PerProcess;
+use super::databases;
+use super::segment::{self, Shared};
+use crate::pg::backend_local::BackendLocal;
 
-/// Relative to the data directory, which is the current one of all processes.
+/// Relative to the data directory, the working directory of all processes.
 const FILE: &str = "pg_stat/inactive_session_timeout.snapshot";
 const UNFINISHED: &str = "pg_stat/inactive_session_timeout.snapshot.tmp";
 const DIRECTORY: &str = "pg_stat";
 
-/// What the postmaster, or the single-user server, has started from.
+/// What the postmaster, or the single-user server, started from.
 #[derive(Clone, Copy)]
 struct Start {
     checkpoint: Binding,
@@ -55,10 +59,10 @@ struct Start {
     without_room: u64,
 }
 
-static START: PerProcess<Cell<Option<Start>>> = PerProcess::new(Cell::new(None));
+static START: BackendLocal<Cell<Option<Start>>> = BackendLocal::new(Cell::new(None));
 
-/// When the shared memory has been made, in the postmaster or a single-user server: takes in what the last shutdown left,
-/// and sees to it that this one leaves something.
+/// Called when the shared memory has been created, in the postmaster or a single-user server. Reads what the last shutdown
+/// left, and registers the callback that writes the file.
 pub fn start(shared: &'static Shared) {
     // SAFETY: plain reads of the process's state. The postmaster empties the list of callbacks when it restarts after a
     // crash, and comes here again.
@@ -70,13 +74,13 @@ pub fn start(shared: &'static Shared) {
     }
     let Some(control) = Control::read() else { return };
     let mut without_room = 0;
-    match take_in(shared, &control.binding) {
+    match read(shared, &control.binding) {
         Ok(None) => {}
         Ok(Some(read)) => {
             read.report();
             without_room = read.without_room;
         }
-        Err(why) => say(format!("ignored \"{FILE}\": {why}")),
+        Err(why) => log(format!("ignored \"{FILE}\": {why}")),
     }
     START.set(Some(Start {
         checkpoint: control.binding,
@@ -86,26 +90,26 @@ pub fn start(shared: &'static Shared) {
 
 /// How many sessions were in a file.
 #[derive(Default)]
-struct Read {
+struct Counts {
     restored: u64,
     /// `session_timeout.max_sessions` is lower than it was.
     without_room: u64,
 }
 
-fn take_in(shared: &'static Shared, binding: &Binding) -> Result<Option<Read>, String> {
+fn read(shared: &'static Shared, binding: &Binding) -> Result<Option<Counts>, String> {
     let file = match File::open(FILE) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    let mut read = Read::default();
+    let mut read = Counts::default();
     for record in Records::open(file, binding).map_err(|why| why.to_string())? {
         let record = record.map_err(|why| why.to_string())?;
         match record {
             Record::Session(session) if shared.registry.restore(&session) => read.restored += 1,
             Record::Session(_) => read.without_room += 1,
             Record::Unrecorded(saved) => {
-                if let Some(database) = database::enter(shared, Oid::from(saved.database)) {
+                if let Some(database) = databases::register(shared, Oid::from(saved.database)) {
                     database.restore_unrecorded(&saved.limits());
                 }
             }
@@ -114,10 +118,10 @@ fn take_in(shared: &'static Shared, binding: &Binding) -> Result<Option<Read>, S
     Ok(Some(read))
 }
 
-impl Read {
+impl Counts {
     fn report(&self) {
         let Self { restored, without_room } = self;
-        say(format!("read the activity of {restored} sessions from \"{FILE}\""));
+        log(format!("read the activity of {restored} sessions from \"{FILE}\""));
         if *without_room > 0 {
             let message = format!("the session registry has no room for {without_room} sessions of \"{FILE}\"");
             ErrorReport::new(PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, message, "")
@@ -127,7 +131,7 @@ impl Read {
     }
 }
 
-/// The server serves: what was read is in use, and what was not is of no use any more.
+/// The server accepts connections: removes the file.
 pub fn consume() {
     match remove() {
         Ok(()) => {}
@@ -144,7 +148,7 @@ pub fn consume() {
 }
 
 fn remove() -> io::Result<()> {
-    // Of a postmaster that was killed while it wrote.
+    // A postmaster that was killed while it wrote may have left it.
     let _ = fs::remove_file(UNFINISHED);
     fs::remove_file(FILE)?;
     File::open(DIRECTORY)?.sync_all()
@@ -152,12 +156,12 @@ fn remove() -> io::Result<()> {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn on_exit(code: i32, _argument: Datum) {
-    // SAFETY: plain reads. Children inherit the callback's list but empty it. A single-user server writes its checkpoint
+    // SAFETY: plain reads. Child processes inherit the list of callbacks but empty it. A single-user server writes its checkpoint
     // whatever it ends with.
     if unsafe { pg_sys::IsUnderPostmaster || code != 0 && pg_sys::IsPostmasterEnvironment } {
         return;
     }
-    let (Some(shared), Some(control), Some(start)) = (super::get(), Control::read(), START.get()) else {
+    let (Some(shared), Some(control), Some(start)) = (segment::get(), Control::read(), START.get()) else {
         return;
     };
     if control.binding == start.checkpoint {
@@ -176,18 +180,18 @@ unsafe extern "C-unwind" fn on_exit(code: i32, _argument: Datum) {
                 Record::Unrecorded(_) => false,
             });
             let sessions = shared.registry.unsaved().map(Record::Session);
-            leave(&control.binding, unrecorded(shared).chain(sessions).chain(rest))
+            write(&control.binding, unrecorded(shared).chain(sessions).chain(rest))
         }
-        pg_sys::DBState::DB_SHUTDOWNED_IN_RECOVERY if old().next().is_some() => leave(&control.binding, old()),
+        pg_sys::DBState::DB_SHUTDOWNED_IN_RECOVERY if old().next().is_some() => write(&control.binding, old()),
         _ => return,
     };
     if let Err(error) = done {
         let _ = fs::remove_file(UNFINISHED);
-        say(format!("could not write \"{FILE}\": {error}"));
+        log(format!("could not write \"{FILE}\": {error}"));
     }
 }
 
-/// What is known of expiries that no entry records.
+/// The limits that stand for expiries that no entry records.
 fn unrecorded(shared: &'static Shared) -> impl Iterator<Item = Record> {
     let databases = shared.databases.iter().filter(|database| database.is_used());
     databases.filter_map(|database| {
@@ -196,7 +200,7 @@ fn unrecorded(shared: &'static Shared) -> impl Iterator<Item = Record> {
     })
 }
 
-fn leave(binding: &Binding, records: impl Iterator<Item = Record>) -> io::Result<()> {
+fn write(binding: &Binding, records: impl Iterator<Item = Record>) -> io::Result<()> {
     let mut records = records.peekable();
     if records.peek().is_none() {
         return match remove() {
@@ -204,7 +208,7 @@ fn leave(binding: &Binding, records: impl Iterator<Item = Record>) -> io::Result
             _ => Ok(()),
         };
     }
-    // What a postmaster that was killed has left may be another user's.
+    // A postmaster that was killed may have left one that belongs to another user.
     let _ = fs::remove_file(UNFINISHED);
     let file = OpenOptions::new()
         .write(true)
@@ -217,7 +221,7 @@ fn leave(binding: &Binding, records: impl Iterator<Item = Record>) -> io::Result
     File::open(DIRECTORY)?.sync_all()
 }
 
-/// What `pg_control` says of the cluster.
+/// What `pg_control` says about the cluster.
 struct Control {
     state: pg_sys::DBState::Type,
     /// Its last checkpoint.
@@ -243,6 +247,6 @@ impl Control {
     }
 }
 
-fn say(message: String) {
+fn log(message: String) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "").report(PgLogLevel::LOG);
 }

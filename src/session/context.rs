@@ -1,0 +1,56 @@
+//! What a function needs of its surroundings, collected once and handed down.
+
+use std::rc::Rc;
+
+use session_timeout_core::digest::Digest;
+use session_timeout_core::params::Params;
+use session_timeout_core::registry::Row;
+
+use super::known::Known;
+use crate::catalog::{self, Objects};
+use crate::error::Error;
+use crate::params_cache;
+use crate::shared::attached::Attached;
+
+/// Shared memory, if there is some, and the extension's objects.
+#[derive(Clone, Copy)]
+pub struct Context {
+    /// Shared memory; `None` if the library was not preloaded.
+    pub attached: Option<Attached>,
+    /// The extension's objects in this database.
+    pub objects: Objects,
+}
+
+impl Context {
+    /// With the cached objects.
+    ///
+    /// # Errors
+    /// 55000 if the extension is not installed.
+    pub fn current() -> Result<Self, Error> {
+        Ok(Self {
+            objects: catalog::objects()?,
+            attached: Attached::current(),
+        })
+    }
+
+    /// With the objects as of the newest commit, for functions that lock the tables.
+    ///
+    /// # Errors
+    /// 55000 if the extension is not installed.
+    pub fn newest() -> Result<Self, Error> {
+        Ok(Self {
+            objects: catalog::newest_objects()?,
+            attached: Attached::current(),
+        })
+    }
+
+    /// The parameters in force now.
+    pub fn params(&self) -> Result<Rc<Params>, Error> {
+        params_cache::current(self.attached.as_ref())
+    }
+
+    /// What is known of the session in a row.
+    pub fn known(&self, digest: &Digest, row: &Row) -> Known {
+        Known::of(self.attached.as_ref(), &self.objects.key(digest), row)
+    }
+}
