@@ -46,3 +46,9 @@ COMMENT ON FUNCTION session_timeout.purge_sessions() IS
 COMMENT ON COLUMN session_timeout.stat_worker.pid IS 'The worker that is at it now, or on its way';
 COMMENT ON COLUMN session_timeout.stat_worker.last_error IS
     'SQLSTATE of the last failure; 55P03, too, where a worker waited for a lock in vain, which is none';
+
+CREATE OR REPLACE VIEW session_timeout.stat_session_timeout AS
+    SELECT c.*, c.in_flux AS invalidating FROM session_timeout.counters() AS c;
+COMMENT ON COLUMN session_timeout.stat_session_timeout.in_flux IS 'The old name of invalidating; goes with 0.3.0';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.invalidating IS
+    'Checks that the row answered, because the session was being changed at that moment';

@@ -342,7 +342,8 @@ CREATE FUNCTION session_timeout.counters(
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ist_counters';
 COMMENT ON FUNCTION session_timeout.counters() IS 'For the view stat_session_timeout';
 
-CREATE VIEW session_timeout.stat_session_timeout AS SELECT c.* FROM session_timeout.counters() AS c;
+CREATE VIEW session_timeout.stat_session_timeout AS
+    SELECT c.*, c.in_flux AS invalidating FROM session_timeout.counters() AS c;
 COMMENT ON VIEW session_timeout.stat_session_timeout IS
     'What the checks of all databases did since the server started, and how full the registry is. One row. Without the '
     'library preloaded nothing is counted: all is NULL but preloaded.';
@@ -358,12 +359,13 @@ COMMENT ON COLUMN session_timeout.stat_session_timeout.idle_expired IS 'Checks t
 COMMENT ON COLUMN session_timeout.stat_session_timeout.absolute_expired IS 'Checks that answered absolute_expired';
 COMMENT ON COLUMN session_timeout.stat_session_timeout.closed IS 'Checks that answered closed';
 COMMENT ON COLUMN session_timeout.stat_session_timeout.unknown IS 'Checks that answered unknown';
-COMMENT ON COLUMN session_timeout.stat_session_timeout.in_flux IS
-    'Checks that the row answered, as the session was being changed at that moment';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.in_flux IS 'The old name of invalidating; goes with 0.3.0';
 COMMENT ON COLUMN session_timeout.stat_session_timeout.registry_full IS
     'Checks that the row answered, as the registry was full';
 COMMENT ON COLUMN session_timeout.stat_session_timeout.lost_touches IS
     'Requests whose activity was not recorded, as no entry was there to take it';
+COMMENT ON COLUMN session_timeout.stat_session_timeout.invalidating IS
+    'Checks that the row answered, because the session was being changed at that moment';
 
 CREATE FUNCTION session_timeout.worker_state(
     database oid,
