@@ -1,8 +1,7 @@
 # inactive_session_timeout. Every target installs what it lacks (Debian's packages, by apt) and says what it does.
 #
-#   PG=17                            a major version of PostgreSQL, 14 to 18 (14: the sources have a build feature for it;
-#                                    PostgreSQL no longer supports it; not tested), or 17-assert: 17 with asserts.
-#                                    Unless given: the one that is installed; 15 where there is none, or several
+#   PG=17                            a major version of PostgreSQL, 15 to 18, or 17-assert: 17 with asserts. Defaults to
+#                                    the installed major version, and to 15 if none or several are installed
 #   PG_CONFIG=/path/to/pg_config     a PostgreSQL of your own
 
 PG ?=

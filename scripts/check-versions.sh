@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what a release rests on: one version everywhere, and install and upgrade scripts of released versions as they
-# were released. docs/release.md says what to do, and when. Called by lint.sh.
+# Checks what a release rests on: one version everywhere, one list of PostgreSQL's major versions, and install and upgrade
+# scripts of released versions as they were released. docs/release.md says what to do, and when. Called by lint.sh.
 source "$(dirname "$0")/env.sh"
 
 sums=sql/released.sha256
@@ -33,6 +33,18 @@ status=unstable
 if grep -q "^## \[$version\] - [0-9]" CHANGELOG.md; then status=stable; fi
 [ "$(meta "m['release_status']")" = "$status" ] ||
     problem "release_status in META.json is not $status, though CHANGELOG.md says whether $version is released"
+
+# ---- Versions of PostgreSQL: the list of env.sh ----
+
+first=${supported[0]} last=${supported[-1]}
+features=$(sed -n 's/^pg\([0-9]*\) = .*/\1/p' Cargo.toml | xargs)
+[ "$features" = "${supported[*]}" ] || problem "Cargo.toml has features for $features, and scripts/env.sh supports ${supported[*]}"
+for page in README.md docs/installing.md; do
+    grep -q "PostgreSQL $first to $last" "$page" || problem "$page does not say \"PostgreSQL $first to $last\""
+done
+matrix=$(sed -n 's/^ *pg: \[\([0-9, ]*\)\].*/\1/p' .github/workflows/release.yml | tr -d ,)
+[ "$matrix" = "${supported[*]}" ] || problem "release.yml builds packages for $matrix, and scripts/env.sh supports ${supported[*]}"
+grep -q "a major version of PostgreSQL, $first to $last," Makefile || problem "the Makefile does not say \"$first to $last\""
 
 [ -f "sql/$name--$version.sql" ] || problem "there is no sql/$name--$version.sql"
 

@@ -2,7 +2,7 @@
 # Sourced by the other scripts: where things are, and who does what. Sets
 #   root       the checkout, which becomes the current directory
 #   server     which PostgreSQL: a major version, 17-assert, or one of the user's own (PG or PG_CONFIG; unless given, the
-#              one that is installed, and 15 where there is none, or several)
+#              one that is installed, and 15 if there is none, or several)
 #   PG         its major version
 #   PG_CONFIG  its pg_config: the one given; else the system's where that is installed; else, for those that server.sh
 #              can make, the cache's; else where apt will install it
@@ -15,6 +15,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$root"
 # shellcheck disable=SC2034 # used by those that source this
 name=inactive_session_timeout
+
+# The major versions of PostgreSQL that are supported: the list that every other one is made from, or compared with by
+# check-versions.sh.
+supported=(15 16 17 18)
 
 say() { printf '==> %s\n' "$*" >&2; }
 
@@ -38,11 +42,15 @@ else
 fi
 servers=$(realpath -m "$cache/$name/servers")
 
-# The major version of the one server that the system has; 15 where it has none, or several.
+is_supported() { [[ " ${supported[*]} " == *" $1 "* ]]; }
+
+# The major version of the one supported server that the system has; 15 if it has none, or several.
 default_version() {
-    local installed
-    installed=$(compgen -G '/usr/lib/postgresql/1[4-8]/bin/postgres' | cut -d / -f 5) || true
-    if [[ $installed =~ ^1[4-8]$ ]]; then echo "$installed"; else echo 15; fi
+    local installed=() version
+    for version in "${supported[@]}"; do
+        if [ -x "/usr/lib/postgresql/$version/bin/postgres" ]; then installed+=("$version"); fi
+    done
+    if [ "${#installed[@]}" -eq 1 ]; then echo "${installed[0]}"; else echo 15; fi
 }
 
 # make passes variables that were not given as empty ones.
@@ -70,10 +78,9 @@ else
     17-assert) PG=17 PG_CONFIG=$servers/$server/usr/local/bin/pg_config ;;
     esac
 fi
-case $PG in
-14 | 15 | 16 | 17 | 18) ;;
-*) die "PostgreSQL $PG is not supported" "Supported are 14 to 18, and 17-assert: make PG=15, or PG_CONFIG=/path/to/pg_config" ;;
-esac
+is_supported "$PG" ||
+    die "PostgreSQL $PG is not supported" \
+        "Supported are ${supported[*]}, and 17-assert: make PG=15, or PG_CONFIG=/path/to/pg_config"
 export PG PG_CONFIG
 
 # One line for people: the version, and whose it is.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The matrix: builds and tests on one server after the other, and ends with a table of them. Fails where any failed.
 #
-# SERVERS="16 18"    which; unless given: 15 16 17 17-assert 18, and 14 where it is installed
+# SERVERS="16 18"    which; by default every supported version, and 17-assert
 # SHORT=1            only the tests that hang most on PostgreSQL's own code; those of the list below
 source "$(dirname "$0")/env.sh"
 become_builder "$@"
@@ -13,8 +13,7 @@ if [ -n "${SHORT:-}" ]; then tests=("${short[@]}"); fi
 if [ -n "${SERVERS:-}" ]; then
     read -r -a list <<<"$SERVERS"
 else
-    list=(15 16 17 17-assert 18)
-    if [ -x /usr/lib/postgresql/14/bin/postgres ]; then list=(14 "${list[@]}"); fi
+    list=("${supported[@]}" 17-assert)
 fi
 
 logs=$root/target/test-all
