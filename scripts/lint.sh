@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks the form: rustfmt, clippy, the lock files, licences and sources of dependencies, that all of them are used, versions
-# and released scripts, the packages' metadata, monitoring, spelling, shell scripts, the workflows of the public forge.
+# and released scripts, the packages' metadata, monitoring, spelling, the length of the docs, shell scripts, the workflows
+# of the public forge.
 #
 # The programs in lint-tools.txt come ready-made from PyPI, pinned by hash, into target/lint; pgxn_meta is built from
 # crates.io into target/tools, and promtool comes from Debian's package.
@@ -67,6 +68,9 @@ say "zizmor: the workflows"
 
 say "typos"
 "$tools/bin/typos"
+
+say "length of the docs"
+scripts/check-docs.sh
 
 say "messages of commits"
 scripts/check-commits.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the package of deb.sh over an older one, uses and removes it, on a fresh Debian server, by the very commands of
-# docs/operations.md, "Step by step". Then the addon's package, on a machine without PostgreSQL.
+# docs/installing.md. Then the addon's package, on a machine without PostgreSQL.
 #
 # All that is done in namespaces of its own: /usr, /etc and /var are overlays that are thrown away, /run is empty, and
 # there are no other processes and no network. So dpkg, apt, their database and the system's PostgreSQL are the real ones,
@@ -86,10 +86,9 @@ sudo() {
 }
 export -f sudo
 awk -v folder="$scratch" '
-    /^## / { here = ($0 == "## Step by step") }
-    /^```/ { in_block = here && $0 == "```sh"; if (in_block) block++; next }
+    /^```/ { in_block = $0 == "```sh"; if (in_block) block++; next }
     in_block { print >(folder "/block" block) }
-' docs/operations.md
+' docs/installing.md
 sed -i -E "s/\b15\b/$PG/g" "$scratch"/block*
 
 # follow NUMBER FOLDER: runs a block in a folder, and puts what it prints into $output

@@ -101,7 +101,7 @@ fn unstamp(client: &mut Client, later: &Server) {
     }
 }
 
-/// Upgraded once for all tests: by pg_upgrade, as docs/operations.md says.
+/// Upgraded once for all tests: by pg_upgrade, as docs/installing.md says.
 fn upgraded() -> &'static Upgraded {
     static UPGRADED: OnceLock<Upgraded> = OnceLock::new();
     UPGRADED.get_or_init(|| {
