@@ -1,7 +1,7 @@
 //! Checks: the entry that answers, and the row that is loaded where there is none; and what a check records that a row
 //! answered.
 
-use super::table::{Entry, Place, Room};
+use super::table::{Entry, Place, Reserve};
 use super::{Key, Locks, Registry, Row, Word};
 use crate::params::Params;
 use crate::time::{Clock, Timestamp};
@@ -17,14 +17,14 @@ pub enum Checked {
         /// The session, after the touch if there was one.
         session: Session,
         /// Whether this check is the one that marked it.
-        newly_marked: bool,
+        newly_expired: bool,
         /// Whether this check's touch is the first since the row was last written.
         newly_dirty: bool,
     },
     /// No entry to answer from: read the row and load it with this ticket.
     Miss(Ticket),
     /// The session is being changed: answer from the row, and load nothing.
-    InFlux,
+    Invalidating,
 }
 
 /// The right to load a row that was read after it was taken.
@@ -41,7 +41,7 @@ pub enum Loaded {
     /// Something changed since the ticket was taken: check again.
     Stale,
     /// The session, or one that shares its partition, is being changed: answer from the row that was read.
-    InFlux,
+    Invalidating,
     /// There is no room: see [`table`](super::table).
     Full,
 }
@@ -74,7 +74,7 @@ pub struct Held {
     /// Its activity.
     pub activity: Timestamp,
     /// What it was found to be.
-    pub mark: Option<Expiry>,
+    pub expiry: Option<Expiry>,
     /// Whether checks are answered from it.
     pub answers: bool,
 }
@@ -87,8 +87,8 @@ impl<'m, L: Locks> Registry<'m, L> {
             let Some(entry) = self.table.find(place, key) else {
                 return Checked::Miss(self.ticket(place.partition));
             };
-            if entry.is_in_flux() {
-                return Checked::InFlux;
+            if entry.is_invalidating() {
+                return Checked::Invalidating;
             }
             if entry.is_unverified() {
                 return Checked::Miss(self.ticket(place.partition));
@@ -126,13 +126,13 @@ impl<'m, L: Locks> Registry<'m, L> {
                 entry => entry,
             };
             match entry {
-                Some(entry) if entry.is_in_flux() => Loaded::InFlux,
+                Some(entry) if entry.is_invalidating() => Loaded::Invalidating,
                 Some(entry) => {
                     entry.verify(row);
                     Loaded::Ready
                 }
-                None if self.table.absent_flux(place.partition) > 0 => Loaded::InFlux,
-                None => match self.insert(place, key, Room::ForLoads) {
+                None if self.table.absent_invalidations(place.partition) > 0 => Loaded::Invalidating,
+                None => match self.insert(place, key, Reserve::Keep) {
                     Some(entry) => {
                         entry.fill(row, Word::of(row.session.last_activity));
                         Loaded::Ready
@@ -147,11 +147,11 @@ impl<'m, L: Locks> Registry<'m, L> {
     /// to be removed.
     pub fn missing(&self, key: &Key, ticket: Ticket) -> Missing {
         let place = self.table.place(key);
-        let seen = self.locks.shared(place.partition, || {
+        let view = self.locks.shared(place.partition, || {
             let entry = self.table.find(place, key);
             self.known_of_missing(place, ticket, entry)
         });
-        seen.unwrap_or_else(|| {
+        view.unwrap_or_else(|| {
             self.locks.exclusive(place.partition, || {
                 let entry = self.table.find(place, key);
                 let known = self.known_of_missing(place, ticket, entry);
@@ -169,7 +169,7 @@ impl<'m, L: Locks> Registry<'m, L> {
             _ if !self.stands(place.partition, ticket) => Some(Missing::Stale),
             Some(entry) if entry.is_closed() => Some(Missing::Closed),
             None => Some(Missing::Unknown),
-            Some(entry) if entry.is_in_flux() => Some(Missing::Unknown),
+            Some(entry) if entry.is_invalidating() => Some(Missing::Unknown),
             Some(_) => None,
         }
     }
@@ -177,7 +177,7 @@ impl<'m, L: Locks> Registry<'m, L> {
     /// The activity and the mark that the registry holds for this opening of a session, whatever its state. Shared lock.
     pub fn look(&self, key: &Key, version: i64) -> Option<(Timestamp, Option<Expiry>)> {
         let held = self.held(key, version)?;
-        Some((held.activity, held.mark))
+        Some((held.activity, held.expiry))
     }
 
     /// Likewise, and whether checks are answered from it.
@@ -188,8 +188,8 @@ impl<'m, L: Locks> Registry<'m, L> {
             let word = entry.word();
             Some(Held {
                 activity: word.activity(),
-                mark: word.mark(),
-                answers: !entry.is_unverified() && !entry.is_in_flux(),
+                expiry: word.expiry(),
+                answers: !entry.is_unverified() && !entry.is_invalidating(),
             })
         })
     }
@@ -200,10 +200,10 @@ impl<'m, L: Locks> Registry<'m, L> {
         let place = self.table.place(key);
         self.locks
             .shared(place.partition, || match self.table.find(place, key) {
-                Some(entry) if entry.version() > version || entry.is_sealed(version) => Touched::Over,
+                Some(entry) if entry.version() > version || entry.is_retired(version) => Touched::Over,
                 Some(entry) if entry.version() == version => {
                     // A mark that came first is the greater: the next look finds it.
-                    match entry.touch(now).mark() {
+                    match entry.touch(now).expiry() {
                         None => Touched::Yes,
                         Some(_) => Touched::Over,
                     }
@@ -218,13 +218,13 @@ impl<'m, L: Locks> Registry<'m, L> {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             let entry = match self.table.find(place, key) {
-                Some(entry) if entry.version() > row.version || entry.is_sealed(row.version) => return Touched::Over,
+                Some(entry) if entry.version() > row.version || entry.is_retired(row.version) => return Touched::Over,
                 Some(entry) if entry.version() == row.version => entry,
                 // The transaction that wrote the row is about to say what of the older opening goes on with it.
-                Some(entry) if entry.is_in_flux() && !entry.is_placeholder() => return Touched::Over,
+                Some(entry) if entry.is_invalidating() && !entry.is_placeholder() => return Touched::Over,
                 _ if !holds() => return Touched::Over,
                 found => {
-                    let Some(entry) = found.or_else(|| self.insert(place, key, Room::ForLoads)) else {
+                    let Some(entry) = found.or_else(|| self.insert(place, key, Reserve::Keep)) else {
                         return Touched::NoEntry;
                     };
                     entry.fill(row, Word::of(row.session.last_activity));
@@ -232,7 +232,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                     entry
                 }
             };
-            match entry.touch(now).mark() {
+            match entry.touch(now).expiry() {
                 None => Touched::Yes,
                 Some(_) => Touched::Over,
             }
@@ -250,7 +250,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                     entry.fill(row, Word::of(row.session.last_activity));
                     entry
                 }
-                None => match self.insert(place, key, Room::AtAnyCost) {
+                None => match self.insert(place, key, Reserve::KeepAndForce) {
                     Some(entry) => {
                         entry.fill(row, Word::of(row.session.last_activity));
                         entry
@@ -283,21 +283,21 @@ fn answer(entry: &Entry, params: &Params, request: Request, now: Timestamp) -> C
         let unchanged = |judgement| Checked::Answer {
             judgement,
             session,
-            newly_marked: false,
+            newly_expired: false,
             newly_dirty: false,
         };
-        if let Some(expiry) = word.mark() {
+        if let Some(expiry) = word.expiry() {
             return unchanged(Judgement::Expired(expiry));
         }
         let judgement = judge(&session, params, request, now);
         match judgement {
             Judgement::Expired(_) if request == Request::Look => return unchanged(judgement),
             Judgement::Expired(expiry) => {
-                if entry.mark_if(word, expiry) {
+                if entry.set_expired_if(word, expiry) {
                     return Checked::Answer {
                         judgement,
                         session,
-                        newly_marked: true,
+                        newly_expired: true,
                         newly_dirty: false,
                     };
                 }
@@ -306,7 +306,7 @@ fn answer(entry: &Entry, params: &Params, request: Request, now: Timestamp) -> C
             Judgement::Valid { touch: false, .. } => return unchanged(judgement),
             Judgement::Valid { touch: true, .. } => {
                 let before = entry.touch(now);
-                if before.mark().is_some() {
+                if before.expiry().is_some() {
                     continue;
                 }
                 return Checked::Answer {
@@ -315,7 +315,7 @@ fn answer(entry: &Entry, params: &Params, request: Request, now: Timestamp) -> C
                         last_activity: before.activity().max(now),
                         ..session
                     },
-                    newly_marked: false,
+                    newly_expired: false,
                     newly_dirty: entry.was_clean(before),
                 };
             }

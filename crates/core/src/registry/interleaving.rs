@@ -49,7 +49,7 @@ struct World<'m> {
     /// A check has said that it is expired, and nobody opened it since.
     expired: bool,
     /// The newest activity for which a check said true.
-    told_active: Option<Timestamp>,
+    reported_active: Option<Timestamp>,
     /// An opening has been committed.
     opened: bool,
     /// An opening has returned.
@@ -91,10 +91,10 @@ enum Check {
     Load(Ticket, Option<Row>, UnrecordedLimits),
     /// There was no room.
     JudgeFull(Row),
-    MarkFull(Row),
-    ReadInFlux,
+    ExpireFull(Row),
+    ReadInvalidating,
     /// The row has been read: it is judged, and what it was found to be is recorded.
-    JudgeInFlux(Option<Row>),
+    JudgeInvalidating(Option<Row>),
 }
 
 impl Checker {
@@ -120,7 +120,7 @@ impl Checker {
     /// Whether a row is valid, with what the registry knows of the same opening; `None` where it was found expired.
     fn judge_row(&self, row: &Row, world: &World) -> Option<bool> {
         let known = world.registry.held(&key(self.of), row.version);
-        if known.is_some_and(|known| known.mark.is_some()) {
+        if known.is_some_and(|known| known.expiry.is_some()) {
             return None;
         }
         let activity = known.map_or(row.session.last_activity, |known| known.activity);
@@ -156,16 +156,16 @@ impl Checker {
             self.lost = touched != Touched::Yes;
             return touched != Touched::Over;
         }
-        self.mark(row, world) != Marked::Over
+        self.set_expired(row, world) != SetExpired::Over
     }
 
-    fn mark(&self, row: &Row, world: &mut World) -> Marked {
+    fn set_expired(&self, row: &Row, world: &mut World) -> SetExpired {
         let insist = self.tries == 4;
-        let marked = world
+        let set = world
             .registry
-            .mark_expired(&key(self.of), row, &world.params, self.at, insist);
-        world.expired |= matches!(marked, Marked::Yes(_));
-        marked
+            .set_expired(&key(self.of), row, &world.params, self.at, insist);
+        world.expired |= matches!(set, SetExpired::Yes(_));
+        set
     }
 
     fn answer(&self, valid: bool, world: &mut World) -> bool {
@@ -176,7 +176,7 @@ impl Checker {
             assert!(!self.closed_before || world.reopened, "true after a close had returned");
             assert!(!self.expired_before || world.opened, "true after it was found expired");
             if !self.lost {
-                world.told_active = world.told_active.max(Some(self.at));
+                world.reported_active = world.reported_active.max(Some(self.at));
             }
         } else {
             assert!(
@@ -213,7 +213,7 @@ impl Actor for Checker {
                     return self.answer(false, world);
                 }
                 Checked::Miss(ticket) => self.state = Check::Read(ticket),
-                Checked::InFlux => self.state = Check::ReadInFlux,
+                Checked::Invalidating => self.state = Check::ReadInvalidating,
             },
             Check::Read(ticket) => {
                 self.state = Check::Judge(ticket, world.row_of(self.of));
@@ -235,7 +235,7 @@ impl Actor for Checker {
             Check::Load(ticket, Some(row), limits) => {
                 let holds = || world.around.unrecorded.limits() == limits;
                 self.state = match world.registry.load_if(&key, ticket, &row, holds) {
-                    Loaded::InFlux => Check::JudgeInFlux(Some(row)),
+                    Loaded::Invalidating => Check::JudgeInvalidating(Some(row)),
                     Loaded::Full => Check::JudgeFull(row),
                     _ => Check::Look,
                 };
@@ -245,18 +245,18 @@ impl Actor for Checker {
                     self.lost = true;
                     return self.answer(true, world);
                 }
-                Some(false) => match self.mark(&row, world) {
-                    Marked::Full => {
+                Some(false) => match self.set_expired(&row, world) {
+                    SetExpired::Full => {
                         world.around.unrecorded.add(&row.session, Expiry::Idle, self.at);
-                        self.state = Check::MarkFull(row);
+                        self.state = Check::ExpireFull(row);
                     }
-                    Marked::Over | Marked::No => self.state = Check::Look,
-                    Marked::Yes(_) => return self.answer(false, world),
+                    SetExpired::Over | SetExpired::No => self.state = Check::Look,
+                    SetExpired::Yes(_) => return self.answer(false, world),
                 },
                 None => return self.answer(false, world),
             },
-            Check::MarkFull(row) => {
-                if matches!(self.mark(&row, world), Marked::Over | Marked::No) {
+            Check::ExpireFull(row) => {
+                if matches!(self.set_expired(&row, world), SetExpired::Over | SetExpired::No) {
                     self.state = Check::Look;
                 } else {
                     world.expired = true;
@@ -267,9 +267,9 @@ impl Actor for Checker {
                 Missing::Stale => self.state = Check::Look,
                 Missing::Closed | Missing::Unknown => return self.answer(false, world),
             },
-            Check::ReadInFlux => self.state = Check::JudgeInFlux(world.row_of(self.of)),
-            Check::JudgeInFlux(None) => return self.answer(false, world),
-            Check::JudgeInFlux(Some(row)) => match self.judge_row(&row, world) {
+            Check::ReadInvalidating => self.state = Check::JudgeInvalidating(world.row_of(self.of)),
+            Check::JudgeInvalidating(None) => return self.answer(false, world),
+            Check::JudgeInvalidating(Some(row)) => match self.judge_row(&row, world) {
                 None => return self.answer(false, world),
                 Some(valid) => {
                     self.tries += 1;
@@ -289,7 +289,7 @@ struct Changer {
     change: fn(&mut World),
     outcome: Outcome,
     step: u8,
-    flux: Option<Flux>,
+    invalidation: Option<Invalidation>,
     returned: fn(&mut World),
 }
 
@@ -299,7 +299,7 @@ impl Changer {
             change: |world| world.row = None,
             outcome: Outcome::Closed,
             step: 0,
-            flux: None,
+            invalidation: None,
             returned: |world| {
                 world.closed = true;
                 world.reopened = false;
@@ -316,7 +316,7 @@ impl Changer {
             },
             outcome: Outcome::Committed,
             step: 0,
-            flux: None,
+            invalidation: None,
             returned: |world| {
                 world.reopened = true;
                 world.closed = false;
@@ -329,7 +329,7 @@ impl Changer {
             change: |_| {},
             outcome: Outcome::Committed,
             step: 0,
-            flux: None,
+            invalidation: None,
             returned: |_| {},
         })
     }
@@ -339,12 +339,12 @@ impl Actor for Changer {
     fn step(&mut self, world: &mut World) -> bool {
         self.step += 1;
         match self.step {
-            1 => self.flux = Some(world.registry.begin_flux(&key(1))),
+            1 => self.invalidation = Some(world.registry.begin_invalidation(&key(1))),
             2 => (self.change)(world),
             _ => {
                 world
                     .registry
-                    .end_flux(&key(1), self.flux, self.outcome, Estate::default());
+                    .end_invalidation(&key(1), self.invalidation, self.outcome, EntryUpdate::default());
                 (self.returned)(world);
                 return false;
             }
@@ -358,7 +358,7 @@ impl Actor for Changer {
 struct Mover {
     to: u32,
     step: u8,
-    fluxes: Vec<Flux>,
+    invalidations: Vec<Invalidation>,
     word: Option<Word>,
 }
 
@@ -375,7 +375,7 @@ impl Mover {
         Box::new(Self {
             to,
             step: 0,
-            fluxes: Vec::new(),
+            invalidations: Vec::new(),
             word: None,
         })
     }
@@ -385,8 +385,8 @@ impl Actor for Mover {
     fn step(&mut self, world: &mut World) -> bool {
         self.step += 1;
         match self.step {
-            1 => self.fluxes.push(world.registry.begin_flux(&key(1))),
-            2 if self.to == 2 => self.fluxes.push(world.registry.begin_flux(&key(2))),
+            1 => self.invalidations.push(world.registry.begin_invalidation(&key(1))),
+            2 if self.to == 2 => self.invalidations.push(world.registry.begin_invalidation(&key(2))),
             2 => {}
             3 => {
                 // With the activity that the row had when it was changed.
@@ -398,21 +398,23 @@ impl Actor for Mover {
                     world.row = moved;
                 }
             }
-            4 => self.word = world.registry.seal(&key(1), 1),
+            4 => self.word = world.registry.retire(&key(1), 1),
             5 if self.to == 2 => {
-                let estate = Estate::default();
+                let update = EntryUpdate::default();
                 world
                     .registry
-                    .end_flux(&key(1), Some(self.fluxes[0]), Outcome::Closed, estate);
+                    .end_invalidation(&key(1), Some(self.invalidations[0]), Outcome::Closed, update);
             }
             5 => {}
             _ => {
-                let estate = Estate {
-                    heritage: self.word.map(|word| (2, word)),
-                    ..Estate::default()
+                let update = EntryUpdate {
+                    derived: self.word.map(|word| (2, word)),
+                    ..EntryUpdate::default()
                 };
-                let flux = self.fluxes.last().copied();
-                world.registry.end_flux(&key(self.to), flux, Outcome::Committed, estate);
+                let invalidation = self.invalidations.last().copied();
+                world
+                    .registry
+                    .end_invalidation(&key(self.to), invalidation, Outcome::Committed, update);
                 world.closed = self.to == 2;
                 return false;
             }
@@ -479,7 +481,7 @@ fn fill_with_dirty(world: &World, sessions: u32) {
 /// The worker writes activity down: scan, write and commit, tell the registry.
 struct Flusher {
     step: u8,
-    found: Vec<Seen>,
+    found: Vec<EntryView>,
     then: Option<Crowd>,
 }
 
@@ -509,25 +511,27 @@ impl Actor for Flusher {
             4.. => return self.then.as_mut().is_some_and(|crowd| crowd.step(world)),
             1 => {
                 self.found = Vec::with_capacity(8);
-                let mut round = world.registry.round(0);
-                world.registry.collect(&mut round, 1, 2, Wanted::Dirty, &mut self.found);
+                let mut cursor = world.registry.scan(0);
+                world
+                    .registry
+                    .collect(&mut cursor, 1, 2, EntryFilter::Dirty, &mut self.found);
             }
             2 => {
-                for seen in self.found.iter().filter(|seen| seen.digest == key(1).digest) {
+                for view in self.found.iter().filter(|view| view.digest == key(1).digest) {
                     if let Some(row) = &mut world.row
-                        && row.version == seen.version
+                        && row.version == view.version
                     {
-                        row.session.last_activity = row.session.last_activity.max(seen.activity);
+                        row.session.last_activity = row.session.last_activity.max(view.activity);
                     }
                 }
             }
             _ => {
-                for seen in &self.found {
+                for view in &self.found {
                     let key = Key {
-                        digest: seen.digest,
+                        digest: view.digest,
                         ..key(1)
                     };
-                    let _ = world.registry.flushed(&key, seen.version, seen.activity);
+                    let _ = world.registry.flushed(&key, view.version, view.activity);
                 }
                 return self.then.is_some();
             }
@@ -559,10 +563,10 @@ impl Actor for Purger {
         match (self.step, self.row) {
             (1, _) => self.row = world.row,
             (2, Some(row)) => {
-                let marked = world
+                let set = world
                     .registry
-                    .mark_expired(&key(1), &row, &world.params, world.now, false);
-                self.deletes = matches!(marked, Marked::Yes(_));
+                    .set_expired(&key(1), &row, &world.params, world.now, false);
+                self.deletes = matches!(set, SetExpired::Yes(_));
                 if self.deletes && world.row.is_some_and(|now| now.version == row.version) {
                     world.expired = true;
                 }
@@ -638,7 +642,7 @@ fn explore_all(
             now: at(100),
             closed: false,
             expired: false,
-            told_active: None,
+            reported_active: None,
             opened: false,
             reopened: false,
             is_crowded,
@@ -751,9 +755,9 @@ fn a_rollback_loses_neither_a_mark_nor_a_touch() {
         |world| {
             let known = world.registry.look(&key(1), 1);
             if !world.expired
-                && let (Some(told), Some((activity, _))) = (world.told_active, known)
+                && let (Some(reported), Some((activity, _))) = (world.reported_active, known)
             {
-                assert!(activity >= told || world.row.is_some_and(|row| row.session.last_activity >= told));
+                assert!(activity >= reported || world.row.is_some_and(|row| row.session.last_activity >= reported));
             }
         },
     );
@@ -796,8 +800,8 @@ fn what_checks_did_while_a_session_moved_goes_along() {
                 4,
                 || vec![mover(), Checker::checking(100)],
                 |world| {
-                    if let Some(told) = world.told_active {
-                        assert!(activity_of(world, to) >= told, "activity was left behind");
+                    if let Some(reported) = world.reported_active {
+                        assert!(activity_of(world, to) >= reported, "activity was left behind");
                     }
                 },
             );
@@ -812,8 +816,8 @@ fn what_checks_did_while_a_session_moved_goes_along() {
                         let row = world.row_of(to).expect("it was moved");
                         let known = world.registry.look(&key(to), row.version);
                         assert!(
-                            known.is_some_and(|(_, mark)| mark.is_some()),
-                            "the mark was left behind"
+                            known.is_some_and(|(_, expiry)| expiry.is_some()),
+                            "the expiry was left behind"
                         );
                     }
                 },
@@ -859,10 +863,10 @@ fn two_changes_at_once_leave_what_was_committed_last() {
 /// What is known of key 1's session is what somebody has said of it, or its row.
 fn assert_no_activity_from_nowhere(world: &World, start: Timestamp) {
     let Some(row) = world.row else { return };
-    let newest = start.max(world.told_active.unwrap_or(start));
+    let newest = start.max(world.reported_active.unwrap_or(start));
     assert!(row.session.last_activity <= newest || row.version == 2);
     if let Some((activity, _)) = world.registry.look(&key(1), row.version) {
-        assert!(activity <= newest || row.version == 2, "activity that nobody has seen");
+        assert!(activity <= newest || row.version == 2, "activity that nobody has view");
     }
 }
 
@@ -916,7 +920,7 @@ fn assert_final(world: &World) {
 #[test]
 fn what_was_found_expired_stays_so_though_its_entry_makes_room() {
     explore_from(
-        "displace a mark",
+        "displace a expiry",
         Some(row(1, at(30))),
         true,
         8,
@@ -938,13 +942,13 @@ fn what_was_found_expired_stays_so_though_its_entry_makes_room() {
 fn what_was_found_expired_stays_so_though_there_was_no_room_to_say_so() {
     let full = |world: &World| {
         fill_with_dirty(world, 16);
-        let marked = world
+        let set = world
             .registry
-            .mark_expired(&key(400), &row(1, at(0)), &params(60), at(100), false);
-        assert_eq!(marked, Marked::Yes(Expiry::Idle));
+            .set_expired(&key(400), &row(1, at(0)), &params(60), at(100), false);
+        assert_eq!(set, SetExpired::Yes(Expiry::Idle));
     };
     explore_from(
-        "no room for a mark",
+        "no room for a expiry",
         Some(row(1, at(30))),
         false,
         17,

@@ -44,7 +44,7 @@ pub(super) mod flags {
     /// Clocks and limits are those of a row of the entry's version.
     pub const OF_ROW: u32 = 1 << 27;
     /// Transactions that are committing a change of it.
-    pub const FLUX: u32 = (1 << 16) - 1;
+    pub const INVALIDATIONS: u32 = (1 << 16) - 1;
 }
 
 /// The part of a partition that is not slots. On cache lines of its own.
@@ -54,7 +54,7 @@ pub struct Partition {
     /// Counts what could make a row that was read before it stale.
     pub(super) generation: AtomicU64,
     /// Transactions that are committing changes of sessions that had no entry.
-    pub(super) absent_flux: AtomicU32,
+    pub(super) absent_invalidations: AtomicU32,
     /// The first free slot, relative to the partition.
     pub(super) free: AtomicU32,
     /// Where eviction goes on.
@@ -79,8 +79,8 @@ impl Layout {
     /// For at least this many sessions.
     pub fn for_sessions(sessions: usize) -> Self {
         let sessions = sessions.clamp(1, 1 << 30);
-        let wanted = (sessions / 512).clamp(1, Self::MAX_PARTITIONS);
-        let partitions = 1 << wanted.ilog2();
+        let filter = (sessions / 512).clamp(1, Self::MAX_PARTITIONS);
+        let partitions = 1 << filter.ilog2();
         let even = sessions.div_ceil(partitions);
         // Three standard deviations of a partition's share.
         let spare = if partitions == 1 {
@@ -140,7 +140,7 @@ impl Memory<'_> {
         }
         for partition in self.partitions {
             partition.generation.store(0, Relaxed);
-            partition.absent_flux.store(0, Relaxed);
+            partition.absent_invalidations.store(0, Relaxed);
             partition.free.store(0, Relaxed);
             partition.hand.store(0, Relaxed);
             partition.used.store(0, Relaxed);

@@ -6,8 +6,8 @@
 //! - A **check** finds its entry under the partition's shared lock, judges it, and touches it with one atomic maximum or
 //!   marks it with one compare-and-exchange ([`word`]). It allocates nothing.
 //! - An entry is a **copy of a row**, good as long as nobody has committed a change of that row. Whoever changes a row
-//!   puts its entry *in flux* before committing ([`Registry::begin_flux`]: checks then ask the row) and makes it
-//!   *unverified* afterwards ([`Registry::end_flux`]: the next check reads the row again). Activity is kept where the
+//!   puts its entry *in flux* before committing ([`Registry::begin_invalidation`]: checks then ask the row) and makes it
+//!   *unverified* afterwards ([`Registry::end_invalidation`]: the next check reads the row again). Activity is kept where the
 //!   row's version is still the entry's.
 //! - A **load** notes the partition's generation, reads the row, and inserts it only if the generation still stands:
 //!   every end of a flux bumps it, so that no row read before a commit gets in after it. A session in flux that has no
@@ -21,12 +21,12 @@
 
 pub mod change;
 mod checks;
-mod flux;
+mod invalidation;
 pub mod memory;
 pub mod snapshot;
+mod sweep;
 mod table;
 mod unrecorded;
-mod upkeep;
 pub mod word;
 
 #[cfg(test)]
@@ -40,11 +40,11 @@ use crate::digest::Digest;
 use crate::verdict::{Expiry, Session};
 
 pub use checks::{Checked, Held, Loaded, Missing, Ticket, Touched};
-pub use flux::{Estate, Flux, Outcome};
+pub use invalidation::{EntryUpdate, Invalidation, Outcome};
 pub use memory::{Layout, Memory, Partition, Slot};
+pub use sweep::{EntryFilter, EntryView, ScanCursor, SetExpired};
 use table::Table;
 pub use unrecorded::{Unrecorded, UnrecordedLimits};
-pub use upkeep::{Marked, Round, Seen, Wanted};
 pub use word::Word;
 
 /// An entry that its row does not know, and that makes room for a session of another database.
@@ -133,9 +133,9 @@ impl<'m, L: Locks> Registry<'m, L> {
     }
 
     /// A new entry, to be filled; `None` where there is no room. Under the exclusive lock.
-    fn insert(&self, place: table::Place, key: &Key, room: table::Room) -> Option<table::Entry<'m>> {
+    fn insert(&self, place: table::Place, key: &Key, reserve: table::Reserve) -> Option<table::Entry<'m>> {
         self.table
-            .insert(place, key, room, |displaced| self.locks.displaced(displaced))
+            .insert(place, key, reserve, |displaced| self.locks.displaced(displaced))
     }
 
     /// How many entries are in use, and how many there is room for. No lock: a figure for people.

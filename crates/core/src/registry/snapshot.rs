@@ -18,7 +18,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::table::Room;
+use super::table::Reserve;
 use super::word::Word;
 use super::{Key, UnrecordedLimits};
 use crate::digest::Digest;
@@ -110,10 +110,10 @@ impl SavedSession {
     }
 
     /// A mark may lie where marks do.
-    pub(super) fn room(&self) -> Room {
-        match Word::from_bits(self.word).mark() {
-            Some(_) => Room::All,
-            None => Room::ForLoads,
+    pub(super) fn reserve(&self) -> Reserve {
+        match Word::from_bits(self.word).expiry() {
+            Some(_) => Reserve::Use,
+            None => Reserve::Keep,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The registry's hash table: finding, inserting, evicting and removing entries.
 //!
 //! All of it is called under a partition's lock: what writes, under the exclusive one, but for [`Entry::touch`],
-//! [`Entry::mark_if`] and [`Entry::flushed`], which are atomic steps.
+//! [`Entry::set_expired_if`] and [`Entry::flushed`], which are atomic steps.
 //!
 //! # When a partition is full
 //!
@@ -43,7 +43,7 @@ use chrono::TimeDelta;
 use super::memory::{Memory, NONE, Partition, Slot, flags, reserve};
 use super::snapshot::SavedSession;
 use super::word::Word;
-use super::{Displaced, Key, Lost, Row, Seen, Wanted};
+use super::{Displaced, EntryFilter, EntryView, Key, Lost, Row};
 use crate::digest::Digest;
 use crate::time::{Timestamp, to_micros};
 use crate::verdict::{Expiry, Session};
@@ -67,14 +67,14 @@ pub struct Table<'m> {
 
 /// How much of a partition an entry may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum Reserve {
     /// All but what is kept for marks and for sessions in flux.
-    ForLoads,
+    Keep,
     /// All.
-    All,
+    Use,
     /// All that loads may take, at the cost of whatever is least missed, but no mark: on a standby, where nothing is ever
     /// written down, and where marks are only those that were restored.
-    AtAnyCost,
+    KeepAndForce,
 }
 
 /// Where a key belongs.
@@ -147,14 +147,20 @@ impl<'m> Table<'m> {
 
     /// A new entry, to be filled; `None` where there is no room. Calls `displaced` before an entry goes that its row does
     /// not know.
-    pub fn insert(&self, place: Place, key: &Key, room: Room, displaced: impl FnOnce(Displaced)) -> Option<Entry<'m>> {
+    pub fn insert(
+        &self,
+        place: Place,
+        key: &Key,
+        reserve: Reserve,
+        displaced: impl FnOnce(Displaced),
+    ) -> Option<Entry<'m>> {
         let partition = self.partition(place.partition);
-        let is_full = match room {
-            Room::All => partition.free.load(Relaxed) == NONE,
-            Room::ForLoads | Room::AtAnyCost => partition.used.load(Relaxed) as usize >= self.room_for_loads(),
+        let is_full = match reserve {
+            Reserve::Use => partition.free.load(Relaxed) == NONE,
+            Reserve::Keep | Reserve::KeepAndForce => partition.used.load(Relaxed) as usize >= self.room_for_loads(),
         };
         if is_full {
-            self.evict(place.partition, key.database, room, displaced)?;
+            self.evict(place.partition, key.database, reserve, displaced)?;
         }
         let index = partition.free.load(Relaxed);
         let entry = self.entry(place.partition, index);
@@ -196,7 +202,13 @@ impl<'m> Table<'m> {
     }
 
     /// Frees an entry for a database that needs one: see [above](self).
-    fn evict(&self, partition: usize, database: u32, room: Room, displaced: impl FnOnce(Displaced)) -> Option<()> {
+    fn evict(
+        &self,
+        partition: usize,
+        database: u32,
+        reserve: Reserve,
+        displaced: impl FnOnce(Displaced),
+    ) -> Option<()> {
         let hand = &self.partition(partition).hand;
         let start = hand.load(Relaxed) as usize;
         let sample = || self.sample(partition, start);
@@ -211,14 +223,14 @@ impl<'m> Table<'m> {
         }
         hand.store(self.behind(start, SAMPLE.min(self.per_partition)), Relaxed);
         let most = most_frequent(sample().filter(Entry::is_used).map(|entry| entry.database()), database)?;
-        if room != Room::AtAnyCost && !clearly_more(most.slots, most.slots_of_other) {
+        if reserve != Reserve::KeepAndForce && !clearly_more(most.slots, most.slots_of_other) {
             return None;
         }
         let entry = sample()
             .filter(|entry| entry.database() == most.database && entry.is_displaceable())
             // A standby has no purge that could act on what is kept of an expiry.
-            .filter(|entry| room != Room::AtAnyCost || entry.word().mark().is_none())
-            .min_by_key(|entry| (entry.word().mark().is_none(), entry.word().activity()))?;
+            .filter(|entry| reserve != Reserve::KeepAndForce || entry.word().expiry().is_none())
+            .min_by_key(|entry| (entry.word().expiry().is_none(), entry.word().activity()))?;
         displaced(Displaced {
             database: most.database,
             lost: entry.lost(),
@@ -299,16 +311,16 @@ impl<'m> Table<'m> {
         self.partition(partition).generation.fetch_add(1, Relaxed);
     }
 
-    pub fn absent_flux(&self, partition: usize) -> u32 {
-        self.partition(partition).absent_flux.load(Relaxed)
+    pub fn absent_invalidations(&self, partition: usize) -> u32 {
+        self.partition(partition).absent_invalidations.load(Relaxed)
     }
 
-    pub fn add_absent_flux(&self, partition: usize) {
-        self.partition(partition).absent_flux.fetch_add(1, Relaxed);
+    pub fn add_absent_invalidation(&self, partition: usize) {
+        self.partition(partition).absent_invalidations.fetch_add(1, Relaxed);
     }
 
-    pub fn remove_absent_flux(&self, partition: usize) {
-        self.partition(partition).absent_flux.fetch_sub(1, Relaxed);
+    pub fn remove_absent_invalidation(&self, partition: usize) {
+        self.partition(partition).absent_invalidations.fetch_sub(1, Relaxed);
     }
 
     fn partition(&self, partition: usize) -> &'m Partition {
@@ -357,7 +369,7 @@ impl Entry<'_> {
     }
 
     /// Makes it another opening's, which goes on with this word; the row is yet to be read.
-    pub fn inherit(&self, version: i64, word: Word) {
+    pub fn derive(&self, version: i64, word: Word) {
         self.slot.word.store(word.bits(), Release);
         self.slot.flushed.store(i64::MIN, Relaxed);
         self.slot.version.store(version, Relaxed);
@@ -366,7 +378,7 @@ impl Entry<'_> {
     }
 
     /// Makes it an entry of no opening yet: to be evicted at will, and filled by the next load.
-    pub fn hold_place(&self) {
+    pub fn make_placeholder(&self) {
         self.slot.word.store(0, Release);
         self.slot.flushed.store(i64::MAX, Relaxed);
         self.slot.version.store(i64::MIN, Relaxed);
@@ -375,7 +387,7 @@ impl Entry<'_> {
     }
 
     /// Makes a placeholder one for an opening of which nothing is known.
-    pub fn hold_place_of(&self, version: i64) {
+    pub fn set_placeholder_version(&self, version: i64) {
         self.slot.version.store(version, Relaxed);
     }
 
@@ -420,15 +432,15 @@ impl Entry<'_> {
     }
 
     /// Marks it if its word is still the one that was judged.
-    pub fn mark_if(&self, judged: Word, expiry: Expiry) -> bool {
+    pub fn set_expired_if(&self, judged: Word, expiry: Expiry) -> bool {
         let word: &AtomicU64 = &self.slot.word;
-        word.compare_exchange(judged.bits(), judged.marked(expiry).bits(), AcqRel, Acquire)
+        word.compare_exchange(judged.bits(), judged.with_expiry(expiry).bits(), AcqRel, Acquire)
             .is_ok()
     }
 
     /// Marks it, under the exclusive lock.
-    pub fn mark(&self, expiry: Expiry) {
-        self.slot.word.store(self.word().marked(expiry).bits(), Release);
+    pub fn set_expired(&self, expiry: Expiry) {
+        self.slot.word.store(self.word().with_expiry(expiry).bits(), Release);
     }
 
     pub fn flushed(&self, activity: Timestamp) {
@@ -454,15 +466,15 @@ impl Entry<'_> {
         self.slot.version.load(Relaxed)
     }
 
-    pub fn is_in_flux(&self) -> bool {
-        self.flags() & flags::FLUX != 0
+    pub fn is_invalidating(&self) -> bool {
+        self.flags() & flags::INVALIDATIONS != 0
     }
 
-    pub fn add_flux(&self) {
+    pub fn begin_invalidation(&self) {
         self.slot.flags.fetch_add(1, Relaxed);
     }
 
-    pub fn remove_flux(&self) {
+    pub fn end_invalidation(&self) {
         self.slot.flags.fetch_sub(1, Relaxed);
     }
 
@@ -479,7 +491,7 @@ impl Entry<'_> {
     }
 
     /// Whether this opening is known to be over.
-    pub fn is_sealed(&self, version: i64) -> bool {
+    pub fn is_retired(&self, version: i64) -> bool {
         self.is_closed() && self.version() == version
     }
 
@@ -500,23 +512,23 @@ impl Entry<'_> {
         self.database() == database && table.is_none_or(|table| self.table() == table)
     }
 
-    pub fn is_wanted(&self, wanted: Wanted) -> bool {
+    pub fn passes(&self, filter: EntryFilter) -> bool {
         let word = self.word();
-        match wanted {
-            Wanted::Dirty => word.mark().is_none() && !self.was_clean(word) && !self.is_closed(),
-            Wanted::Marked => word.mark().is_some(),
+        match filter {
+            EntryFilter::Dirty => word.expiry().is_none() && !self.was_clean(word) && !self.is_closed(),
+            EntryFilter::Expired => word.expiry().is_some(),
             #[cfg(test)]
-            Wanted::Any => true,
+            EntryFilter::Any => true,
         }
     }
 
-    pub fn seen(&self) -> Seen {
+    pub fn view(&self) -> EntryView {
         let word = self.word();
-        Seen {
+        EntryView {
             digest: self.key().digest,
             version: self.version(),
             activity: word.activity(),
-            mark: word.mark(),
+            expiry: word.expiry(),
         }
     }
 
@@ -526,25 +538,25 @@ impl Entry<'_> {
 
     /// Whether it is in use, and no transaction is committing a change of it.
     fn is_idle(&self) -> bool {
-        self.is_used() && !self.is_in_flux()
+        self.is_used() && !self.is_invalidating()
     }
 
     /// Whether it may go though its row does not know it. An expiry may if it can be told how long the session had been
     /// idle, or how old it was.
     fn is_displaceable(&self) -> bool {
-        self.is_idle() && (self.word().mark().is_none() || self.flags() & flags::OF_ROW != 0)
+        self.is_idle() && (self.word().expiry().is_none() || self.flags() & flags::OF_ROW != 0)
     }
 
     /// What it knows.
     fn lost(&self) -> Lost {
         let word = self.word();
-        word.mark()
+        word.expiry()
             .map_or(Lost::Activity, |expiry| Lost::Expiry(self.session(word), expiry))
     }
 
     pub fn is_evictable(&self) -> bool {
         let word = self.word();
-        self.is_idle() && word.mark().is_none() && (self.was_clean(word) || self.is_closed())
+        self.is_idle() && word.expiry().is_none() && (self.was_clean(word) || self.is_closed())
     }
 
     fn is_of(&self, key: &Key) -> bool {

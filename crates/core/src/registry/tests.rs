@@ -159,7 +159,7 @@ fn expired_once_is_final_whatever_the_delay_becomes() {
     assert!(matches!(
         found,
         Checked::Answer {
-            newly_marked: true,
+            newly_expired: true,
             judgement: Judgement::Expired(Expiry::Idle),
             ..
         }
@@ -169,7 +169,7 @@ fn expired_once_is_final_whatever_the_delay_becomes() {
         assert!(matches!(
             again,
             Checked::Answer {
-                newly_marked: false,
+                newly_expired: false,
                 judgement: Judgement::Expired(_),
                 ..
             }
@@ -205,9 +205,12 @@ fn a_session_in_flux_is_asked_of_its_row_and_read_again_afterwards() {
     let owned = small(4);
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(0)));
-    let flux = r.begin_flux(&key(1));
-    assert_eq!(r.check(&key(1), &params(60), Request::Counting, at(1)), Checked::InFlux);
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
+    let invalidation = r.begin_invalidation(&key(1));
+    assert_eq!(
+        r.check(&key(1), &params(60), Request::Counting, at(1)),
+        Checked::Invalidating
+    );
+    r.end_invalidation(&key(1), Some(invalidation), Outcome::Committed, EntryUpdate::default());
     assert!(matches!(
         r.check(&key(1), &params(60), Request::Counting, at(1)),
         Checked::Miss(_)
@@ -221,8 +224,8 @@ fn activity_is_kept_where_the_version_is_and_dropped_where_it_is_not() {
     for (version, expected) in [(1, at(40)), (2, at(10))] {
         load(&r, &key(1), &row(1, at(0)));
         r.check(&key(1), &params(60), Request::Counting, at(40));
-        let flux = r.begin_flux(&key(1));
-        r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
+        let invalidation = r.begin_invalidation(&key(1));
+        r.end_invalidation(&key(1), Some(invalidation), Outcome::Committed, EntryUpdate::default());
         load(&r, &key(1), &row(version, at(10)));
         assert_eq!(r.look(&key(1), version), Some((expected, None)));
         r.ended(&key(1), version);
@@ -235,8 +238,8 @@ fn a_new_opening_is_not_held_by_the_mark_of_the_old() {
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(0)));
     r.check(&key(1), &params(60), Request::Counting, at(100));
-    let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
+    let invalidation = r.begin_invalidation(&key(1));
+    r.end_invalidation(&key(1), Some(invalidation), Outcome::Committed, EntryUpdate::default());
     load(&r, &key(1), &row(2, at(100)));
     assert!(is_valid(r.check(&key(1), &params(60), Request::Counting, at(101))));
 }
@@ -247,8 +250,8 @@ fn a_mark_outlives_a_change_that_is_rolled_back() {
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(0)));
     r.check(&key(1), &params(60), Request::Counting, at(100));
-    let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
+    let invalidation = r.begin_invalidation(&key(1));
+    r.end_invalidation(&key(1), Some(invalidation), Outcome::Committed, EntryUpdate::default());
     load(&r, &key(1), &row(1, at(0)));
     assert!(!is_valid(r.check(&key(1), &params(1000), Request::Counting, at(101))));
 }
@@ -258,9 +261,9 @@ fn a_row_read_before_a_change_ended_is_not_loaded_after_it() {
     let owned = small(4);
     let r = registry(&owned);
     let before = ticket(&r, &key(1));
-    let flux = r.begin_flux(&key(1));
-    assert_eq!(r.load(&key(1), before, &row(1, at(0))), Loaded::InFlux);
-    r.end_flux(&key(1), Some(flux), Outcome::Closed, Estate::default());
+    let invalidation = r.begin_invalidation(&key(1));
+    assert_eq!(r.load(&key(1), before, &row(1, at(0))), Loaded::Invalidating);
+    r.end_invalidation(&key(1), Some(invalidation), Outcome::Closed, EntryUpdate::default());
     assert_eq!(r.load(&key(1), before, &row(1, at(0))), Loaded::Stale);
     assert_eq!(r.load(&key(1), ticket(&r, &key(1)), &row(1, at(0))), Loaded::Ready);
 }
@@ -269,11 +272,14 @@ fn a_row_read_before_a_change_ended_is_not_loaded_after_it() {
 fn a_session_in_flux_that_had_no_entry_is_not_loaded_and_others_are() {
     let owned = small(4);
     let r = registry(&owned);
-    let flux = r.begin_flux(&key(1));
-    assert_eq!(flux, Flux::Entry(i64::MIN));
-    assert_eq!(r.check(&key(1), &params(60), Request::Look, at(0)), Checked::InFlux);
+    let invalidation = r.begin_invalidation(&key(1));
+    assert_eq!(invalidation, Invalidation::Entry(i64::MIN));
+    assert_eq!(
+        r.check(&key(1), &params(60), Request::Look, at(0)),
+        Checked::Invalidating
+    );
     assert_eq!(load(&r, &key(2), &row(1, at(0))), Loaded::Ready);
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
+    r.end_invalidation(&key(1), Some(invalidation), Outcome::Committed, EntryUpdate::default());
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Ready);
     assert_eq!(r.look(&key(1), 1), Some((at(0), None)));
 }
@@ -284,11 +290,11 @@ fn where_there_is_no_room_nothing_is_loaded_beside_a_session_in_flux() {
     let r = registry(&owned);
     load(&r, &key(9), &row(1, at(0)));
     r.check(&key(9), &params(60), Request::Counting, at(10));
-    let flux = r.begin_flux(&key(1));
-    assert_eq!(flux, Flux::Absent);
+    let invalidation = r.begin_invalidation(&key(1));
+    assert_eq!(invalidation, Invalidation::Absent);
     let _ = r.flushed(&key(9), 1, at(10));
-    assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::InFlux);
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
+    assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Invalidating);
+    r.end_invalidation(&key(1), Some(invalidation), Outcome::Committed, EntryUpdate::default());
     assert_eq!(load(&r, &key(1), &row(1, at(0))), Loaded::Ready);
 }
 
@@ -297,10 +303,13 @@ fn two_transactions_can_have_one_session_in_flux() {
     let owned = small(4);
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(0)));
-    let (one, other) = (r.begin_flux(&key(1)), r.begin_flux(&key(1)));
-    r.end_flux(&key(1), Some(one), Outcome::Committed, Estate::default());
-    assert_eq!(r.check(&key(1), &params(60), Request::Look, at(0)), Checked::InFlux);
-    r.end_flux(&key(1), Some(other), Outcome::Committed, Estate::default());
+    let (one, other) = (r.begin_invalidation(&key(1)), r.begin_invalidation(&key(1)));
+    r.end_invalidation(&key(1), Some(one), Outcome::Committed, EntryUpdate::default());
+    assert_eq!(
+        r.check(&key(1), &params(60), Request::Look, at(0)),
+        Checked::Invalidating
+    );
+    r.end_invalidation(&key(1), Some(other), Outcome::Committed, EntryUpdate::default());
     assert!(matches!(
         r.check(&key(1), &params(60), Request::Look, at(0)),
         Checked::Miss(_)
@@ -312,14 +321,14 @@ fn a_touch_made_in_a_transaction_follows_at_its_end() {
     let owned = small(4);
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(0)));
-    let flux = r.begin_flux(&key(1));
-    r.end_flux(
+    let invalidation = r.begin_invalidation(&key(1));
+    r.end_invalidation(
         &key(1),
-        Some(flux),
+        Some(invalidation),
         Outcome::Aborted,
-        Estate {
+        EntryUpdate {
             touch: Some((row(1, at(0)), at(30))),
-            ..Estate::default()
+            ..EntryUpdate::default()
         },
     );
     load(&r, &key(1), &row(1, at(0)));
@@ -333,15 +342,15 @@ fn a_new_version_goes_on_with_the_activity_and_the_mark_of_the_old() {
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(0)));
     r.check(&key(1), &params(60), Request::Counting, at(100));
-    let word = r.seal(&key(1), 1);
-    let flux = r.begin_flux(&key(2));
-    r.end_flux(
+    let word = r.retire(&key(1), 1);
+    let invalidation = r.begin_invalidation(&key(2));
+    r.end_invalidation(
         &key(2),
-        Some(flux),
+        Some(invalidation),
         Outcome::Committed,
-        Estate {
-            heritage: word.map(|word| (5, word)),
-            ..Estate::default()
+        EntryUpdate {
+            derived: word.map(|word| (5, word)),
+            ..EntryUpdate::default()
         },
     );
     load(&r, &key(2), &row(5, at(90)));
@@ -368,14 +377,14 @@ fn a_touch_of_the_transactions_own_row_counts_once_it_is_committed_and_read() {
         let owned = small(4);
         let r = registry(&owned);
         load(&r, &key(1), &row(1, at(0)));
-        let flux = r.begin_flux(&key(1));
-        r.end_flux(
+        let invalidation = r.begin_invalidation(&key(1));
+        r.end_invalidation(
             &key(1),
-            Some(flux),
+            Some(invalidation),
             outcome,
-            Estate {
+            EntryUpdate {
                 touch: Some((row(2, at(20)), at(30))),
-                ..Estate::default()
+                ..EntryUpdate::default()
             },
         );
         load(&r, &key(1), &row(2, at(20)));
@@ -388,12 +397,12 @@ fn a_session_found_expired_while_in_flux_is_final_as_long_as_its_version_stays()
     for (version, is_valid_after) in [(1, false), (2, true)] {
         let owned = small(4);
         let r = registry(&owned);
-        let flux = r.begin_flux(&key(1));
+        let invalidation = r.begin_invalidation(&key(1));
         assert_eq!(
-            r.mark_expired(&key(1), &row(1, at(0)), &params(60), at(61), false),
-            Marked::Yes(Expiry::Idle)
+            r.set_expired(&key(1), &row(1, at(0)), &params(60), at(61), false),
+            SetExpired::Yes(Expiry::Idle)
         );
-        r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
+        r.end_invalidation(&key(1), Some(invalidation), Outcome::Committed, EntryUpdate::default());
         load(&r, &key(1), &row(version, at(0)));
         assert_eq!(
             is_valid(r.check(&key(1), &params(1000), Request::Counting, at(62))),
@@ -412,12 +421,12 @@ fn marks_and_fluxes_find_room_where_all_the_rest_is_dirty() {
     }
     assert_eq!(load(&r, &key(20), &row(1, at(0))), Loaded::Full);
     assert_eq!(
-        r.mark_expired(&key(20), &row(1, at(0)), &params(60), at(61), false),
-        Marked::Yes(Expiry::Idle)
+        r.set_expired(&key(20), &row(1, at(0)), &params(60), at(61), false),
+        SetExpired::Yes(Expiry::Idle)
     );
     assert_eq!(
-        r.mark_expired(&key(21), &row(1, at(0)), &params(60), at(61), false),
-        Marked::Full
+        r.set_expired(&key(21), &row(1, at(0)), &params(60), at(61), false),
+        SetExpired::Full
     );
 }
 
@@ -426,14 +435,14 @@ fn logins_do_not_use_up_the_room_that_is_kept_for_marks() {
     let owned = small(34);
     let r = registry(&owned);
     for n in 0..100 {
-        let flux = r.begin_flux(&key(n));
-        r.end_flux(&key(n), Some(flux), Outcome::Committed, Estate::default());
+        let invalidation = r.begin_invalidation(&key(n));
+        r.end_invalidation(&key(n), Some(invalidation), Outcome::Committed, EntryUpdate::default());
         load(&r, &key(n), &row(1, at(0)));
         r.check(&key(n), &params(60), Request::Counting, at(10));
     }
-    let mark = |n| r.mark_expired(&key(n), &row(1, at(0)), &params(60), at(61), false);
-    assert_eq!([mark(200), mark(201)], [Marked::Yes(Expiry::Idle); 2]);
-    assert_eq!(mark(202), Marked::Full);
+    let expiry = |n| r.set_expired(&key(n), &row(1, at(0)), &params(60), at(61), false);
+    assert_eq!([expiry(200), expiry(201)], [SetExpired::Yes(Expiry::Idle); 2]);
+    assert_eq!(expiry(202), SetExpired::Full);
 }
 
 #[test]
@@ -442,12 +451,12 @@ fn closed_is_known_until_the_entry_goes() {
     let r = registry(&owned);
     assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Unknown);
     load(&r, &key(1), &row(1, at(0)));
-    let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Closed, Estate::default());
+    let invalidation = r.begin_invalidation(&key(1));
+    r.end_invalidation(&key(1), Some(invalidation), Outcome::Closed, EntryUpdate::default());
     assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Closed);
     load(&r, &key(1), &row(2, at(0)));
-    let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
+    let invalidation = r.begin_invalidation(&key(1));
+    r.end_invalidation(&key(1), Some(invalidation), Outcome::Committed, EntryUpdate::default());
     assert_eq!(r.missing(&key(1), ticket(&r, &key(1))), Missing::Unknown);
     assert_eq!(r.fill().0, 0);
 }
@@ -470,7 +479,7 @@ fn clean_entries_make_room_and_dirty_marked_or_fluxed_ones_do_not() {
         ),
         (true, true, None)
     );
-    r.begin_flux(&key(4));
+    r.begin_invalidation(&key(4));
     assert_eq!(load(&r, &key(5), &row(1, at(0))), Loaded::Full);
     let _ = r.flushed(&key(1), 1, at(10));
     assert_eq!(load(&r, &key(5), &row(1, at(0))), Loaded::Ready);
@@ -497,30 +506,30 @@ fn scans_find_what_is_dirty_and_what_is_marked() {
     }
     r.check(&key(1), &params(60), Request::Counting, at(10));
     r.check(&key(2), &params(60), Request::Counting, at(100));
-    let scan = |wanted| {
-        let (mut found, mut round) = (Vec::with_capacity(8), r.round(0));
-        r.collect(&mut round, 1, 2, wanted, &mut found);
-        assert!(round.is_over());
+    let scan = |filter| {
+        let (mut found, mut cursor) = (Vec::with_capacity(8), r.scan(0));
+        r.collect(&mut cursor, 1, 2, filter, &mut found);
+        assert!(cursor.is_done());
         found
     };
-    let dirty = Seen {
+    let dirty = EntryView {
         digest: key(1).digest,
         version: 1,
         activity: at(10),
-        mark: None,
+        expiry: None,
     };
-    assert_eq!(scan(Wanted::Dirty), [dirty]);
-    let marked = Seen {
+    assert_eq!(scan(EntryFilter::Dirty), [dirty]);
+    let set = EntryView {
         digest: key(2).digest,
         version: 1,
         activity: at(0),
-        mark: Some(Expiry::Idle),
+        expiry: Some(Expiry::Idle),
     };
-    assert_eq!(scan(Wanted::Marked), [marked]);
+    assert_eq!(scan(EntryFilter::Expired), [set]);
     let _ = r.flushed(&key(1), 1, at(9));
-    assert_eq!(scan(Wanted::Dirty), [dirty]);
+    assert_eq!(scan(EntryFilter::Dirty), [dirty]);
     let _ = r.flushed(&key(1), 1, at(10));
-    assert_eq!(scan(Wanted::Dirty), []);
+    assert_eq!(scan(EntryFilter::Dirty), []);
 }
 
 #[test]
@@ -535,15 +544,15 @@ fn a_round_comes_by_each_entry_once_wherever_it_begins_and_however_often_it_stop
     }
     for from in 0..64 {
         for room in [1, 5, 64] {
-            let (mut found, mut round) = (Vec::new(), r.round(from));
-            while !round.is_over() {
+            let (mut found, mut cursor) = (Vec::new(), r.scan(from));
+            while !cursor.is_done() {
                 let mut batch = Vec::with_capacity(room);
-                r.collect(&mut round, 1, 2, Wanted::Any, &mut batch);
+                r.collect(&mut cursor, 1, 2, EntryFilter::Any, &mut batch);
                 found.append(&mut batch);
             }
-            let distinct: HashSet<_> = found.iter().map(|seen| seen.digest).collect();
+            let distinct: HashSet<_> = found.iter().map(|view| view.digest).collect();
             assert_eq!((found.len(), distinct.len()), (24, 24), "from {from}, {room} at once");
-            assert_eq!(round.slot(), from);
+            assert_eq!(cursor.slot(), from);
         }
     }
 }
@@ -555,22 +564,25 @@ fn the_purge_marks_only_what_row_and_entry_agree_is_expired() {
     let p = params(60);
     load(&r, &key(1), &row(1, at(0)));
     r.check(&key(1), &p, Request::Counting, at(50));
-    assert_eq!(r.mark_expired(&key(1), &row(1, at(0)), &p, at(70), false), Marked::No);
     assert_eq!(
-        r.mark_expired(&key(1), &row(0, at(0)), &p, at(200), false),
-        Marked::Over
+        r.set_expired(&key(1), &row(1, at(0)), &p, at(70), false),
+        SetExpired::No
     );
     assert_eq!(
-        r.mark_expired(&key(1), &row(1, at(0)), &p, at(111), false),
-        Marked::Yes(Expiry::Idle)
+        r.set_expired(&key(1), &row(0, at(0)), &p, at(200), false),
+        SetExpired::Over
     );
     assert_eq!(
-        r.mark_expired(&key(2), &row(1, at(0)), &p, at(111), false),
-        Marked::Yes(Expiry::Idle)
+        r.set_expired(&key(1), &row(1, at(0)), &p, at(111), false),
+        SetExpired::Yes(Expiry::Idle)
     );
     assert_eq!(
-        r.mark_expired(&key(3), &row(1, at(0)), &p, at(111), false),
-        Marked::Full
+        r.set_expired(&key(2), &row(1, at(0)), &p, at(111), false),
+        SetExpired::Yes(Expiry::Idle)
+    );
+    assert_eq!(
+        r.set_expired(&key(3), &row(1, at(0)), &p, at(111), false),
+        SetExpired::Full
     );
     load(&r, &key(2), &row(1, at(0)));
     assert!(!is_valid(r.check(&key(2), &params(1000), Request::Counting, at(112))));
@@ -581,19 +593,19 @@ fn the_purge_marks_only_what_row_and_entry_agree_is_expired() {
 fn the_purge_marks_a_session_whose_entry_is_of_an_older_opening() {
     let owned = small(2);
     let r = registry(&owned);
-    let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Committed, Estate::default());
+    let invalidation = r.begin_invalidation(&key(1));
+    r.end_invalidation(&key(1), Some(invalidation), Outcome::Committed, EntryUpdate::default());
     assert_eq!(
-        r.mark_expired(&key(1), &row(1, at(0)), &params(60), at(61), false),
-        Marked::Yes(Expiry::Idle)
+        r.set_expired(&key(1), &row(1, at(0)), &params(60), at(61), false),
+        SetExpired::Yes(Expiry::Idle)
     );
     assert_eq!(
-        r.mark_expired(&key(1), &row(2, at(0)), &params(60), at(60), false),
-        Marked::No
+        r.set_expired(&key(1), &row(2, at(0)), &params(60), at(60), false),
+        SetExpired::No
     );
     assert_eq!(
-        r.mark_expired(&key(1), &row(2, at(0)), &params(60), at(61), false),
-        Marked::Yes(Expiry::Idle)
+        r.set_expired(&key(1), &row(2, at(0)), &params(60), at(61), false),
+        SetExpired::Yes(Expiry::Idle)
     );
 }
 
@@ -635,13 +647,16 @@ fn a_touch_that_came_since_a_row_was_judged_keeps_it_from_being_marked() {
     // Whoever marks has judged the row; this came in between.
     r.check(&key(1), &params(60), Request::Counting, at(59));
     assert_eq!(
-        r.mark_known(&key(1), &row(1, at(0)), &params(60), at(61)),
-        Some(Marked::No)
+        r.set_expired_if_known(&key(1), &row(1, at(0)), &params(60), at(61)),
+        Some(SetExpired::No)
     );
     assert!(is_valid(r.check(&key(1), &params(60), Request::Look, at(61))));
-    assert_eq!(r.mark_known(&key(1), &row(2, at(0)), &params(60), at(61)), None);
-    let marked = r.mark_known(&key(1), &row(1, at(0)), &params(60), at(120));
-    assert_eq!(marked, Some(Marked::Yes(Expiry::Idle)));
+    assert_eq!(
+        r.set_expired_if_known(&key(1), &row(2, at(0)), &params(60), at(61)),
+        None
+    );
+    let set = r.set_expired_if_known(&key(1), &row(1, at(0)), &params(60), at(120));
+    assert_eq!(set, Some(SetExpired::Yes(Expiry::Idle)));
     assert!(!is_valid(r.check(&key(1), &params(1000), Request::Look, at(121))));
 }
 
@@ -652,13 +667,13 @@ fn what_a_transaction_found_does_not_come_over_a_touch_since() {
     for (touched, is_left) in [(59, true), (0, false)] {
         load(&r, &key(touched), &row(1, at(0)));
         r.check(&key(touched), &params(60), Request::Counting, at(touched.into()));
-        let estate = Estate {
-            found: Some((row(1, at(0)), Expiry::Idle)),
-            ..Estate::default()
+        let update = EntryUpdate {
+            expired: Some((row(1, at(0)), Expiry::Idle)),
+            ..EntryUpdate::default()
         };
-        r.end_flux(&key(touched), None, Outcome::Aborted, estate);
-        let (_, mark) = r.look(&key(touched), 1).expect("an entry");
-        assert_eq!(mark.is_none(), is_left);
+        r.end_invalidation(&key(touched), None, Outcome::Aborted, update);
+        let (_, expiry) = r.look(&key(touched), 1).expect("an entry");
+        assert_eq!(expiry.is_none(), is_left);
     }
 }
 
@@ -755,15 +770,15 @@ fn the_table_stays_whole_under_churn() {
             _ => {}
         }
     }
-    let (mut found, mut round) = (Vec::with_capacity(64), r.round(0));
-    while !round.is_over() {
-        r.collect(&mut round, 1, 2, Wanted::Any, &mut found);
+    let (mut found, mut cursor) = (Vec::with_capacity(64), r.scan(0));
+    while !cursor.is_done() {
+        r.collect(&mut cursor, 1, 2, EntryFilter::Any, &mut found);
     }
     assert_eq!(found.len(), r.fill().0);
-    assert!(found.iter().all(|seen| {
+    assert!(found.iter().all(|view| {
         r.look(
             &Key {
-                digest: seen.digest,
+                digest: view.digest,
                 ..key(0)
             },
             1,
@@ -775,7 +790,7 @@ fn the_table_stays_whole_under_churn() {
 /// Touches and expiries of one session at once: whoever was let in came before the mark, and none after it.
 #[test]
 fn touch_and_mark_cannot_cross() {
-    for round in 0..200 {
+    for cursor in 0..200 {
         let owned = small(4);
         let locks = [RwLock::new(())];
         let r = Registry::new(owned.memory(), RealLocks(&locks));
@@ -793,7 +808,7 @@ fn touch_and_mark_cannot_cross() {
                         let was_expired = expired.load(Ordering::SeqCst);
                         match judgement(r.check(&key(1), &params(60), Request::Counting, at(now))) {
                             Judgement::Expired(_) => expired.store(true, Ordering::SeqCst),
-                            Judgement::Valid { .. } => assert!(!was_expired, "round {round}: valid after expired"),
+                            Judgement::Valid { .. } => assert!(!was_expired, "cursor {cursor}: valid after expired"),
                         }
                     }
                 });
@@ -907,8 +922,8 @@ fn a_row_that_was_read_before_a_flush_is_not_loaded_where_the_entry_has_gone_sin
     let r = registry(&owned);
     load(&r, &key(1), &row(1, at(10)));
     r.check(&key(1), &params(60), Request::Counting, at(20));
-    let flux = r.begin_flux(&key(1));
-    r.end_flux(&key(1), Some(flux), Outcome::Aborted, Estate::default());
+    let invalidation = r.begin_invalidation(&key(1));
+    r.end_invalidation(&key(1), Some(invalidation), Outcome::Aborted, EntryUpdate::default());
     let before = ticket(&r, &key(1));
     assert!(!r.flushed(&key(1), 1, at(20)));
     assert_eq!(load(&r, &key(1), &row(1, at(20))), Loaded::Ready);
@@ -949,9 +964,9 @@ fn is_used(registry: &Registry<impl Locks>, key: &Key, now: Timestamp) -> bool {
 }
 
 fn entries_of(registry: &Registry<impl Locks>, database: u32) -> usize {
-    let (mut found, mut round) = (Vec::with_capacity(100_000), registry.round(0));
-    while !round.is_over() {
-        registry.collect(&mut round, database, 2, Wanted::Any, &mut found);
+    let (mut found, mut cursor) = (Vec::with_capacity(100_000), registry.scan(0));
+    while !cursor.is_done() {
+        registry.collect(&mut cursor, database, 2, EntryFilter::Any, &mut found);
     }
     found.len()
 }
@@ -1062,15 +1077,15 @@ fn what_another_database_has_in_flux_does_not_make_room() {
     let owned = crowded(107, &[(1, 100)], false);
     let r = registry(&owned);
     for n in 0..101 {
-        r.begin_flux(&key(n));
+        r.begin_invalidation(&key(n));
     }
     assert!(!is_used(&r, &key_in(3, 1), at(20)));
 }
 
 /// Tells what has made room.
-struct Telling<'t>(&'t std::cell::RefCell<Vec<Displaced>>);
+struct Recording<'t>(&'t std::cell::RefCell<Vec<Displaced>>);
 
-impl Locks for Telling<'_> {
+impl Locks for Recording<'_> {
     fn shared<R>(&self, _: usize, work: impl FnOnce() -> R) -> R {
         work()
     }
@@ -1085,19 +1100,19 @@ impl Locks for Telling<'_> {
 #[test]
 fn expired_sessions_make_room_first_and_it_is_told_how_long_they_had_been_idle() {
     let owned = crowded(34, &[(1, 50)], false);
-    let told = std::cell::RefCell::default();
-    let r = Registry::new(owned.memory(), Telling(&told));
+    let reported = std::cell::RefCell::default();
+    let r = Registry::new(owned.memory(), Recording(&reported));
     // In the room of loads and in that of marks.
     for n in 100..117 {
-        let marked = r.mark_expired(&key(n), &row(1, at(5)), &params(60), at(66), false);
-        assert_eq!(marked, Marked::Yes(Expiry::Idle));
+        let set = r.set_expired(&key(n), &row(1, at(5)), &params(60), at(66), false);
+        assert_eq!(set, SetExpired::Yes(Expiry::Idle));
     }
     assert!(is_used(&r, &key_in(3, 1), at(20)));
     let expected = Displaced {
         database: 1,
         lost: Lost::Expiry(row(1, at(5)).session, Expiry::Idle),
     };
-    assert_eq!(*told.borrow(), [expected]);
+    assert_eq!(*reported.borrow(), [expected]);
 }
 
 /// Of what an earlier run has left it is not known how long the session had been idle by then, or whether its own limit
@@ -1107,7 +1122,7 @@ fn an_expiry_whose_row_is_not_known_does_not_make_room() {
     let owned = small(17);
     let r = registry(&owned);
     for n in 0..17 {
-        r.mark_expired(&key(n), &row(1, at(5)), &params(60), at(66), false);
+        r.set_expired(&key(n), &row(1, at(5)), &params(60), at(66), false);
     }
     let records: Vec<_> = r.unsaved().collect();
     let owned = small(17);

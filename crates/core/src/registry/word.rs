@@ -32,12 +32,12 @@ impl Word {
     }
 
     /// The same activity, marked.
-    pub fn marked(self, expiry: Expiry) -> Self {
-        let mark = match expiry {
+    pub fn with_expiry(self, expiry: Expiry) -> Self {
+        let expiry = match expiry {
             Expiry::Idle => 1,
             Expiry::Absolute => 2,
         };
-        Self(self.0 & ACTIVITY_MASK | mark << ACTIVITY_BITS)
+        Self(self.0 & ACTIVITY_MASK | expiry << ACTIVITY_BITS)
     }
 
     /// The same mark, and no later activity than this.
@@ -52,7 +52,7 @@ impl Word {
     }
 
     /// What it is marked as, if it is.
-    pub fn mark(self) -> Option<Expiry> {
+    pub fn expiry(self) -> Option<Expiry> {
         match self.0 >> ACTIVITY_BITS {
             0 => None,
             1 => Some(Expiry::Idle),
@@ -69,16 +69,16 @@ mod tests {
     fn every_marked_word_is_greater_than_every_unmarked_one() {
         let latest = Word::of(Timestamp::from_micros(i64::MAX));
         for expiry in [Expiry::Idle, Expiry::Absolute] {
-            assert!(Word::of(Timestamp::from_micros(i64::MIN)).marked(expiry).bits() > latest.bits());
+            assert!(Word::of(Timestamp::from_micros(i64::MIN)).with_expiry(expiry).bits() > latest.bits());
         }
     }
 
     #[test]
     fn activity_is_cut_off_and_the_mark_stays() {
         let (now, later) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
-        for word in [Word::of(later), Word::of(later).marked(Expiry::Absolute)] {
+        for word in [Word::of(later), Word::of(later).with_expiry(Expiry::Absolute)] {
             assert_eq!(word.no_later_than(now).activity(), now);
-            assert_eq!(word.no_later_than(now).mark(), word.mark());
+            assert_eq!(word.no_later_than(now).expiry(), word.expiry());
             assert_eq!(word.no_later_than(later), word);
         }
     }
@@ -87,9 +87,9 @@ mod tests {
     fn activity_and_mark_are_told_apart() {
         for micros in [EARLIEST, -1, 0, 1, 850_000_000_000_000_000] {
             let word = Word::of(Timestamp::from_micros(micros));
-            assert_eq!((word.activity().micros(), word.mark()), (micros, None));
-            assert_eq!(word.marked(Expiry::Absolute).mark(), Some(Expiry::Absolute));
-            assert_eq!(word.marked(Expiry::Idle).activity().micros(), micros);
+            assert_eq!((word.activity().micros(), word.expiry()), (micros, None));
+            assert_eq!(word.with_expiry(Expiry::Absolute).expiry(), Some(Expiry::Absolute));
+            assert_eq!(word.with_expiry(Expiry::Idle).activity().micros(), micros);
         }
         assert_eq!(Word::of(Timestamp::from_micros(i64::MIN)).activity().micros(), EARLIEST);
     }

@@ -1,7 +1,7 @@
 //! What the worker and the shutdown do with the entries: look for them, write them down, end them, take them in again.
 
 use super::snapshot::SavedSession;
-use super::table::{Entry, Room};
+use super::table::{Entry, Reserve};
 use super::{Key, Locks, Registry, Row, Word};
 use crate::digest::Digest;
 use crate::params::Params;
@@ -10,7 +10,7 @@ use crate::verdict::{Expiry, Judgement, Request, Session, judge};
 
 /// An entry as a scan tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct EntryView {
     /// Whose it is.
     pub digest: Digest,
     /// Which opening.
@@ -18,16 +18,16 @@ pub struct Seen {
     /// Its activity.
     pub activity: Timestamp,
     /// Its mark, if it has one.
-    pub mark: Option<Expiry>,
+    pub expiry: Option<Expiry>,
 }
 
 /// Which entries a scan is after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum EntryFilter {
     /// Those with activity that the row does not know, and no mark.
     Dirty,
-    /// Those that are marked.
-    Marked,
+    /// Those with the expired flag.
+    Expired,
     /// Every one.
     #[cfg(test)]
     Any,
@@ -35,15 +35,15 @@ pub enum Wanted {
 
 /// A way once around the registry's slots.
 #[derive(Clone, Copy, Debug)]
-pub struct Round {
+pub struct ScanCursor {
     slot: usize,
     left: usize,
 }
 
-impl Round {
+impl ScanCursor {
     /// Whether it has come round.
     #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.left == 0
     }
 
@@ -56,7 +56,7 @@ impl Round {
 
 /// What became of an attempt to mark a session that the purge found on its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Marked {
+pub enum SetExpired {
     /// It is marked: no check says true of it any more.
     Yes(Expiry),
     /// It is valid after all.
@@ -71,48 +71,51 @@ impl<'m, L: Locks> Registry<'m, L> {
     /// Marks a session that the purge, or a check that the row answered, found expired, so that no check lets it in from
     /// here on: also where it is in flux, for as long as its version stays. The newer of row and entry counts. `insist`
     /// where looking again has led to nothing. Exclusive lock.
-    pub fn mark_expired(&self, key: &Key, row: &Row, params: &Params, now: Timestamp, insist: bool) -> Marked {
+    pub fn set_expired(&self, key: &Key, row: &Row, params: &Params, now: Timestamp, insist: bool) -> SetExpired {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             let entry = match self.table.find(place, key) {
                 // Versions of one session only grow: a greater one than the row's means that the row is not the newest.
-                Some(entry) if entry.version() > row.version => return Marked::Over,
-                Some(entry) if entry.is_sealed(row.version) => return Marked::Over,
+                Some(entry) if entry.version() > row.version => return SetExpired::Over,
+                Some(entry) if entry.is_retired(row.version) => return SetExpired::Over,
                 Some(entry) if entry.version() == row.version => entry,
                 // The transaction that wrote the row is about to say what of the older opening goes on with it.
-                Some(entry) if entry.is_in_flux() && !entry.is_placeholder() && !insist => return Marked::Over,
+                Some(entry) if entry.is_invalidating() && !entry.is_placeholder() && !insist => {
+                    return SetExpired::Over;
+                }
                 Some(entry) => {
                     entry.fill(row, Word::of(row.session.last_activity));
                     entry.set_unverified();
                     entry
                 }
                 None => {
-                    let Some(entry) = self.insert(place, key, Room::All) else {
-                        return Marked::Full;
+                    let Some(entry) = self.insert(place, key, Reserve::Use) else {
+                        return SetExpired::Full;
                     };
                     entry.fill(row, Word::of(row.session.last_activity));
                     entry.set_unverified();
                     entry
                 }
             };
-            judge_and_mark(&entry, row, params, now)
+            judge_and_set_expired(&entry, row, params, now)
         })
     }
 
-    /// As [`Registry::mark_expired`], where the session has an entry of the row's version; `None` where it has none. For a row
+    /// As [`Registry::set_expired`], where the session has an entry of the row's version; `None` where it has none. For a row
     /// of which only that version is known to others. Exclusive lock.
-    pub fn mark_known(&self, key: &Key, row: &Row, params: &Params, now: Timestamp) -> Option<Marked> {
+    pub fn set_expired_if_known(&self, key: &Key, row: &Row, params: &Params, now: Timestamp) -> Option<SetExpired> {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             let entry = self.table.find(place, key)?;
-            (entry.version() == row.version && !entry.is_closed()).then(|| judge_and_mark(&entry, row, params, now))
+            (entry.version() == row.version && !entry.is_closed())
+                .then(|| judge_and_set_expired(&entry, row, params, now))
         })
     }
 
     /// A way once around all slots, which begins at this one.
-    pub fn round(&self, from: usize) -> Round {
+    pub fn scan(&self, from: usize) -> ScanCursor {
         let slots = self.table.partitions() * self.table.slots_per_partition();
-        Round {
+        ScanCursor {
             slot: from % slots,
             left: slots,
         }
@@ -120,25 +123,32 @@ impl<'m, L: Locks> Registry<'m, L> {
 
     /// Goes on with a round, to the end of a partition at most, and collects entries of a database's table that `wanted` says
     /// yes to as far as `found` has room for them. An entry stays in its slot as long as it lives. Shared lock.
-    pub fn collect(&self, round: &mut Round, database: u32, table: u32, wanted: Wanted, found: &mut Vec<Seen>) {
+    pub fn collect(
+        &self,
+        cursor: &mut ScanCursor,
+        database: u32,
+        table: u32,
+        filter: EntryFilter,
+        found: &mut Vec<EntryView>,
+    ) {
         let per_partition = self.table.slots_per_partition();
-        let (partition, first) = (round.slot / per_partition, round.slot % per_partition);
-        let end = per_partition.min(first + round.left);
+        let (partition, first) = (cursor.slot / per_partition, cursor.slot % per_partition);
+        let end = per_partition.min(first + cursor.left);
         let stop = self.locks.shared(partition, || {
             for entry in self.table.entries_of(partition, first..end) {
-                if entry.belongs_to(database, Some(table)) && entry.is_wanted(wanted) {
+                if entry.belongs_to(database, Some(table)) && entry.passes(filter) {
                     if found.len() == found.capacity() {
                         return entry.index as usize;
                     }
-                    found.push(entry.seen());
+                    found.push(entry.view());
                 }
             }
             end
         });
-        round.left -= stop - first;
-        round.slot += stop - first;
-        if round.slot == self.table.partitions() * per_partition {
-            round.slot = 0;
+        cursor.left -= stop - first;
+        cursor.slot += stop - first;
+        if cursor.slot == self.table.partitions() * per_partition {
+            cursor.slot = 0;
         }
     }
 
@@ -155,7 +165,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                 return false;
             };
             entry.flushed(activity);
-            entry.is_wanted(Wanted::Dirty)
+            entry.passes(EntryFilter::Dirty)
         })
     }
 
@@ -165,7 +175,7 @@ impl<'m, L: Locks> Registry<'m, L> {
         self.locks.exclusive(place.partition, || {
             self.table.bump_generation(place.partition);
             if let Some(entry) = self.table.find(place, key).filter(|entry| entry.version() == version) {
-                if entry.is_in_flux() {
+                if entry.is_invalidating() {
                     entry.set_unverified();
                 } else {
                     self.table.remove(place, entry);
@@ -190,7 +200,7 @@ impl<'m, L: Locks> Registry<'m, L> {
             self.locks.exclusive(partition, || {
                 self.table.bump_generation(partition);
                 self.table.remove_where(partition, |entry| {
-                    entry.belongs_to(database, table) && !entry.is_in_flux()
+                    entry.belongs_to(database, table) && !entry.is_invalidating()
                 });
             });
         }
@@ -214,10 +224,10 @@ impl<'m, L: Locks> Registry<'m, L> {
     /// session live on; then dirty ones. Nobody else may use the registry meanwhile.
     pub fn unsaved(&self) -> impl Iterator<Item = SavedSession> + use<'m, L> {
         let table = self.table;
-        [Wanted::Marked, Wanted::Dirty]
+        [EntryFilter::Expired, EntryFilter::Dirty]
             .into_iter()
-            .flat_map(move |wanted| (0..table.partitions()).map(move |partition| (wanted, partition)))
-            .flat_map(move |(wanted, partition)| table.entries(partition).filter(move |entry| entry.is_wanted(wanted)))
+            .flat_map(move |filter| (0..table.partitions()).map(move |partition| (filter, partition)))
+            .flat_map(move |(filter, partition)| table.entries(partition).filter(move |entry| entry.passes(filter)))
             .map(|entry| entry.saved())
     }
 
@@ -230,7 +240,7 @@ impl<'m, L: Locks> Registry<'m, L> {
             if self.table.find(place, &key).is_some() {
                 return false;
             }
-            let Some(entry) = self.insert(place, &key, session.room()) else {
+            let Some(entry) = self.insert(place, &key, session.reserve()) else {
                 return false;
             };
             entry.restore(session);
@@ -249,9 +259,9 @@ impl<'m, L: Locks> Registry<'m, L> {
 
 /// Marks an entry if the newer of it and its row is past a limit: a touch that came since the row was judged counts. Under
 /// the exclusive lock.
-fn judge_and_mark(entry: &Entry, row: &Row, params: &Params, now: Timestamp) -> Marked {
-    if let Some(mark) = entry.word().mark() {
-        return Marked::Yes(mark);
+fn judge_and_set_expired(entry: &Entry, row: &Row, params: &Params, now: Timestamp) -> SetExpired {
+    if let Some(expiry) = entry.word().expiry() {
+        return SetExpired::Yes(expiry);
     }
     let newest = Session {
         last_activity: entry.word().activity().max(row.session.last_activity),
@@ -259,9 +269,9 @@ fn judge_and_mark(entry: &Entry, row: &Row, params: &Params, now: Timestamp) -> 
     };
     match judge(&newest, params, Request::Look, now) {
         Judgement::Expired(expiry) => {
-            entry.mark(expiry);
-            Marked::Yes(expiry)
+            entry.set_expired(expiry);
+            SetExpired::Yes(expiry)
         }
-        Judgement::Valid { .. } => Marked::No,
+        Judgement::Valid { .. } => SetExpired::No,
     }
 }
