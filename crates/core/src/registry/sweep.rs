@@ -1,39 +1,16 @@
-//! What the worker and the shutdown do with the entries: look for them, write them down, end them, take them in again.
+//! What the maintenance worker does with the entries: it scans for those that are dirty or expired, reports what it has
+//! written to rows and deleted, and removes the entries of what was dropped.
+//!
+//! A scan goes once around all slots, in batches, each of them under the shared lock of one partition. An entry stays in its
+//! slot as long as it lives, so a scan finds every entry that is there from its beginning to its end.
 
-use super::snapshot::SavedSession;
-use super::table::{Entry, Reserve};
-use super::{Key, Locks, Registry, Row, Word};
-use crate::digest::Digest;
-use crate::params::Params;
+use super::entry::{EntryFilter, EntryView};
+use super::handle::Registry;
+use super::key::Key;
+use super::locks::Locks;
 use crate::time::Timestamp;
-use crate::verdict::{Expiry, Judgement, Request, Session, judge};
 
-/// An entry as a scan tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EntryView {
-    /// Whose it is.
-    pub digest: Digest,
-    /// Which opening.
-    pub version: i64,
-    /// Its activity.
-    pub activity: Timestamp,
-    /// Its mark, if it has one.
-    pub expiry: Option<Expiry>,
-}
-
-/// Which entries a scan is after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryFilter {
-    /// Those with activity that the row does not know, and no mark.
-    Dirty,
-    /// Those with the expired flag.
-    Expired,
-    /// Every one.
-    #[cfg(test)]
-    Any,
-}
-
-/// A way once around the registry's slots.
+/// Where a scan is on its way once around all slots.
 #[derive(Clone, Copy, Debug)]
 pub struct ScanCursor {
     slot: usize,
@@ -41,78 +18,21 @@ pub struct ScanCursor {
 }
 
 impl ScanCursor {
-    /// Whether it has come round.
+    /// Whether the scan has been once around.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.left == 0
     }
 
-    /// The slot where it goes on.
+    /// The slot at which the scan continues.
     #[must_use]
     pub fn slot(&self) -> usize {
         self.slot
     }
 }
 
-/// What became of an attempt to mark a session that the purge found on its row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetExpired {
-    /// It is marked: no check says true of it any more.
-    Yes(Expiry),
-    /// It is valid after all.
-    No,
-    /// The row is not the newest, or is being replaced: look again.
-    Over,
-    /// There is no room for the mark.
-    Full,
-}
-
 impl<'m, L: Locks> Registry<'m, L> {
-    /// Marks a session that the purge, or a check that the row answered, found expired, so that no check lets it in from
-    /// here on: also where it is in flux, for as long as its version stays. The newer of row and entry counts. `insist`
-    /// where looking again has led to nothing. Exclusive lock.
-    pub fn set_expired(&self, key: &Key, row: &Row, params: &Params, now: Timestamp, insist: bool) -> SetExpired {
-        let place = self.table.place(key);
-        self.locks.exclusive(place.partition, || {
-            let entry = match self.table.find(place, key) {
-                // Versions of one session only grow: a greater one than the row's means that the row is not the newest.
-                Some(entry) if entry.version() > row.version => return SetExpired::Over,
-                Some(entry) if entry.is_retired(row.version) => return SetExpired::Over,
-                Some(entry) if entry.version() == row.version => entry,
-                // The transaction that wrote the row is about to say what of the older opening goes on with it.
-                Some(entry) if entry.is_invalidating() && !entry.is_placeholder() && !insist => {
-                    return SetExpired::Over;
-                }
-                Some(entry) => {
-                    entry.fill(row, Word::of(row.session.last_activity));
-                    entry.set_unverified();
-                    entry
-                }
-                None => {
-                    let Some(entry) = self.insert(place, key, Reserve::Use) else {
-                        return SetExpired::Full;
-                    };
-                    entry.fill(row, Word::of(row.session.last_activity));
-                    entry.set_unverified();
-                    entry
-                }
-            };
-            judge_and_set_expired(&entry, row, params, now)
-        })
-    }
-
-    /// As [`Registry::set_expired`], where the session has an entry of the row's version; `None` where it has none. For a row
-    /// of which only that version is known to others. Exclusive lock.
-    pub fn set_expired_if_known(&self, key: &Key, row: &Row, params: &Params, now: Timestamp) -> Option<SetExpired> {
-        let place = self.table.place(key);
-        self.locks.exclusive(place.partition, || {
-            let entry = self.table.find(place, key)?;
-            (entry.version() == row.version && !entry.is_closed())
-                .then(|| judge_and_set_expired(&entry, row, params, now))
-        })
-    }
-
-    /// A way once around all slots, which begins at this one.
+    /// A scan of all slots that begins at this one.
     pub fn scan(&self, from: usize) -> ScanCursor {
         let slots = self.table.partitions() * self.table.slots_per_partition();
         ScanCursor {
@@ -121,8 +41,8 @@ impl<'m, L: Locks> Registry<'m, L> {
         }
     }
 
-    /// Goes on with a round, to the end of a partition at most, and collects entries of a database's table that `wanted` says
-    /// yes to as far as `found` has room for them. An entry stays in its slot as long as it lives. Shared lock.
+    /// Continues a scan, to the end of a partition at most. Collects entries of a database's table that pass the filter, until
+    /// `found` is full. Shared lock.
     pub fn collect(
         &self,
         cursor: &mut ScanCursor,
@@ -152,15 +72,15 @@ impl<'m, L: Locks> Registry<'m, L> {
         }
     }
 
-    /// The row of this opening now has at least this activity: committed. Whether there is newer activity by now, of which
-    /// the touch that made it did not know that it was the first to. Shared lock.
-    #[must_use = "activity that nobody else will tell of"]
+    /// The row of this login has been flushed, and that has committed: it has at least this activity. Returns whether there is
+    /// newer activity by now: the touch that wrote it did not see that it made the entry dirty. Shared lock.
+    #[must_use = "activity that nobody else will report"]
     pub fn flushed(&self, key: &Key, version: i64, activity: Timestamp) -> bool {
         let place = self.table.place(key);
         self.locks.shared(place.partition, || {
             let entry = self.table.find(place, key).filter(|entry| entry.version() == version);
             let Some(entry) = entry else {
-                // It has made room for another database: a row that was read before the flush is not to be loaded.
+                // It was displaced. A row that was read before the flush must not be loaded.
                 self.table.bump_generation(place.partition);
                 return false;
             };
@@ -169,7 +89,7 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// The row of this opening is gone, or is another opening's: committed. Exclusive lock.
+    /// The row of this login is gone, or belongs to another login, and that has committed. Exclusive lock.
     pub fn ended(&self, key: &Key, version: i64) {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
@@ -184,7 +104,7 @@ impl<'m, L: Locks> Registry<'m, L> {
         });
     }
 
-    /// A database that has entries and is none of these. Shared locks, one after the other.
+    /// A database with entries that is not one of `known`. Shared locks, one after the other.
     pub fn database_other_than(&self, known: &[u32]) -> Option<u32> {
         (0..self.table.partitions()).find_map(|partition| {
             self.locks.shared(partition, || {
@@ -194,19 +114,7 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// Forgets a database that is no more, or one table of it. Exclusive locks, one after the other.
-    pub fn forget(&self, database: u32, table: Option<u32>) {
-        for partition in 0..self.table.partitions() {
-            self.locks.exclusive(partition, || {
-                self.table.bump_generation(partition);
-                self.table.remove_where(partition, |entry| {
-                    entry.belongs_to(database, table) && !entry.is_invalidating()
-                });
-            });
-        }
-    }
-
-    /// A table of this database that has entries and is none of these. Shared locks, one after the other.
+    /// A table of this database with entries that is not one of `known`. Shared locks, one after the other.
     pub fn table_other_than(&self, database: u32, known: &[u32]) -> Option<u32> {
         (0..self.table.partitions()).find_map(|partition| {
             self.locks.shared(partition, || {
@@ -220,58 +128,15 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// What no row has: marked sessions first, since there may be less room where they are restored, and a mark lost lets a
-    /// session live on; then dirty ones. Nobody else may use the registry meanwhile.
-    pub fn unsaved(&self) -> impl Iterator<Item = SavedSession> + use<'m, L> {
-        let table = self.table;
-        [EntryFilter::Expired, EntryFilter::Dirty]
-            .into_iter()
-            .flat_map(move |filter| (0..table.partitions()).map(move |partition| (filter, partition)))
-            .flat_map(move |(filter, partition)| table.entries(partition).filter(move |entry| entry.passes(filter)))
-            .map(|entry| entry.saved())
-    }
-
-    /// Takes in what an earlier registry had unsaved: an unverified entry, which counts only where the row is of its
-    /// version. Whether there was room. Exclusive lock.
-    pub fn restore(&self, session: &SavedSession) -> bool {
-        let key = session.key();
-        let place = self.table.place(&key);
-        self.locks.exclusive(place.partition, || {
-            if self.table.find(place, &key).is_some() {
-                return false;
-            }
-            let Some(entry) = self.insert(place, &key, session.reserve()) else {
-                return false;
-            };
-            entry.restore(session);
-            true
-        })
-    }
-
-    /// Whether there is an entry for what an earlier registry had unsaved, so that its own is the newer. Shared lock.
-    pub fn has_entry_for(&self, session: &SavedSession) -> bool {
-        let key = session.key();
-        let place = self.table.place(&key);
-        self.locks
-            .shared(place.partition, || self.table.find(place, &key).is_some())
-    }
-}
-
-/// Marks an entry if the newer of it and its row is past a limit: a touch that came since the row was judged counts. Under
-/// the exclusive lock.
-fn judge_and_set_expired(entry: &Entry, row: &Row, params: &Params, now: Timestamp) -> SetExpired {
-    if let Some(expiry) = entry.word().expiry() {
-        return SetExpired::Yes(expiry);
-    }
-    let newest = Session {
-        last_activity: entry.word().activity().max(row.session.last_activity),
-        ..row.session
-    };
-    match judge(&newest, params, Request::Look, now) {
-        Judgement::Expired(expiry) => {
-            entry.set_expired(expiry);
-            SetExpired::Yes(expiry)
+    /// Removes the entries of a database that was dropped, or of one table of it. Exclusive locks, one after the other.
+    pub fn forget(&self, database: u32, table: Option<u32>) {
+        for partition in 0..self.table.partitions() {
+            self.locks.exclusive(partition, || {
+                self.table.bump_generation(partition);
+                self.table.remove_where(partition, |entry| {
+                    entry.belongs_to(database, table) && !entry.is_invalidating()
+                });
+            });
         }
-        Judgement::Valid { .. } => SetExpired::No,
     }
 }
