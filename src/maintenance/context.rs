@@ -10,7 +10,7 @@ use std::time::Instant;
 use pgrx::pg_sys::Oid;
 use session_timeout_core::digest::Digest;
 use session_timeout_core::params::Params;
-use session_timeout_core::registry::{Key, Seen, Wanted};
+use session_timeout_core::registry::{EntryFilter, EntryView, Key};
 
 use crate::error::Error;
 use crate::params_cache;
@@ -75,31 +75,31 @@ impl PassContext {
     /// ended last, so that all entries have their turn however little time there is.
     pub fn batches(
         &self,
-        wanted: Wanted,
+        wanted: EntryFilter,
         from: &AtomicU32,
         size: usize,
-        mut work: impl FnMut(&[Seen]) -> Result<Ended, Error>,
+        mut work: impl FnMut(&[EntryView]) -> Result<Ended, Error>,
     ) -> Result<Ended, Error> {
         let registry = &self.shared.registry;
         let (database, table) = (self.database.oid().into(), self.session.objects.session.oid.into());
-        let mut round = registry.round(from.load(Relaxed) as usize);
-        let mut batch: Vec<Seen> = Vec::with_capacity(size);
+        let mut cursor = registry.scan(from.load(Relaxed) as usize);
+        let mut batch: Vec<EntryView> = Vec::with_capacity(size);
         let mut ended = Ended::Done;
         loop {
             pgrx::check_for_interrupts!();
-            registry.collect(&mut round, database, table, wanted, &mut batch);
-            if !round.is_over() && batch.len() < size {
+            registry.collect(&mut cursor, database, table, wanted, &mut batch);
+            if !cursor.is_done() && batch.len() < size {
                 continue;
             }
             if !batch.is_empty() {
                 ended = ended.max(work(&batch)?);
                 batch.clear();
             }
-            if round.is_over() {
+            if cursor.is_done() {
                 return Ok(ended);
             }
             if self.is_over() {
-                from.store(round.slot() as u32, Relaxed);
+                from.store(cursor.slot() as u32, Relaxed);
                 return Ok(ended.max(Ended::More));
             }
         }

@@ -2,7 +2,7 @@
 //! up they would count as just used. So the worker sets their clocks to now.
 
 use session_timeout_core::digest::Digest;
-use session_timeout_core::verdict::is_ahead;
+use session_timeout_core::verdict::has_clock_skew;
 
 use super::context::Context;
 use super::lock::{VersionLock, try_lock_version};
@@ -27,7 +27,7 @@ pub fn reset_clocks(context: &Context, writer: &mut Writer, digest: &Digest, ver
     let known = context.known(digest, &row.row());
     let (session, now) = (known.session, clock::now());
     // One that was found expired will be ended anyway.
-    if known.expired.is_some() || !is_ahead(&session, now) {
+    if known.expired.is_some() || !has_clock_skew(&session, now) {
         return Ok(());
     }
     let next = next_value(context.objects.session_version);

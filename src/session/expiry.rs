@@ -2,7 +2,7 @@
 
 use session_timeout_core::digest::Digest;
 use session_timeout_core::params::Params;
-use session_timeout_core::registry::{Key, Marked, Row};
+use session_timeout_core::registry::{Key, Row, SetExpired};
 use session_timeout_core::verdict::Expiry;
 
 use super::context::Context;
@@ -41,11 +41,11 @@ pub fn record(attached: &Attached, key: &Key, found: &FoundExpired, params: &Par
     let set = || match (notes::has_changed_parameters(), *is_own) {
         // Found by what only this transaction sees.
         (true, _) => None,
-        (false, true) => registry.mark_known(key, row, params, now),
-        (false, false) => Some(registry.mark_expired(key, row, params, now, insist)),
+        (false, true) => registry.set_expired_if_known(key, row, params, now),
+        (false, false) => Some(registry.set_expired(key, row, params, now, insist)),
     };
     let mut outcome = set();
-    if outcome == Some(Marked::Full)
+    if outcome == Some(SetExpired::Full)
         && let Some(database) = attached.database()
     {
         database.unrecorded.add(&row.session, *expiry, now);
@@ -55,9 +55,9 @@ pub fn record(attached: &Attached, key: &Key, found: &FoundExpired, params: &Par
         outcome = set();
     }
     match outcome {
-        Some(Marked::Yes(_) | Marked::Full) => attached.hurry(),
-        Some(Marked::No) => return Recorded::StillValid,
-        Some(Marked::Over) => return Recorded::Outdated,
+        Some(SetExpired::Yes(_) | SetExpired::Full) => attached.hurry(),
+        Some(SetExpired::No) => return Recorded::StillValid,
+        Some(SetExpired::Over) => return Recorded::Outdated,
         None => notes::expire_later(key, row, *expiry),
     }
     Recorded::Yes

@@ -1,6 +1,6 @@
 //! Writing activity from the registry to rows.
 
-use session_timeout_core::registry::{Seen, Wanted};
+use session_timeout_core::registry::{EntryFilter, EntryView};
 
 use super::context::Context;
 use super::lock::{VersionLock, try_lock_version};
@@ -62,50 +62,50 @@ impl Flusher {
 
     /// Writes the activity of an entry to its row, unless the row has it. Waits for nobody. The version of the row stays, so
     /// the entry remains valid.
-    pub fn write(&mut self, seen: &Seen, placement: Placement) -> Result<Flushed, Error> {
+    pub fn write(&mut self, entry: &EntryView, placement: Placement) -> Result<Flushed, Error> {
         let Self {
             cursor,
             writer,
             row_context,
         } = self;
         // Not in the row's memory context: what the scan allocates must live as long as the scan.
-        let Some((row, has_room)) = cursor.find_to_update(&seen.digest) else {
+        let Some((row, has_room)) = cursor.find_to_update(&entry.digest) else {
             return Ok(Flushed::Gone);
         };
-        if row.version() != seen.version {
+        if row.version() != entry.version {
             return Ok(Flushed::Gone);
         }
-        if row.session().last_activity >= seen.activity {
+        if row.session().last_activity >= entry.activity {
             return Ok(Flushed::Known);
         }
         if !has_room && placement == Placement::SamePage {
             return Ok(Flushed::PageFull);
         }
-        let touched = timestamp_datum(seen.activity);
+        let touched = timestamp_datum(entry.activity);
         row_context.run(|| {
             let written = writer.try_update(&row, |values| {
                 *value_of(values, column::LAST_ACTIVITY) = Some(touched);
             });
             match written {
                 Written::Yes => Ok(Flushed::Written),
-                Written::No => write_locked(writer, seen),
+                Written::No => write_locked(writer, entry),
             }
         })
     }
 }
 
 /// For a row that another transaction has changed, or that it has locked in a mode that may not conflict.
-fn write_locked(writer: &mut Writer, seen: &Seen) -> Result<Flushed, Error> {
-    let row = match try_lock_version(writer, &seen.digest, seen.version, LockMode::NoKeyUpdate)? {
+fn write_locked(writer: &mut Writer, entry: &EntryView) -> Result<Flushed, Error> {
+    let row = match try_lock_version(writer, &entry.digest, entry.version, LockMode::NoKeyUpdate)? {
         VersionLock::Locked(row) => row,
         VersionLock::Gone => return Ok(Flushed::Gone),
         VersionLock::Busy => return Ok(Flushed::Busy),
     };
-    if row.session().last_activity >= seen.activity {
+    if row.session().last_activity >= entry.activity {
         return Ok(Flushed::Known);
     }
     writer.update(&row, |values| {
-        *value_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(seen.activity));
+        *value_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(entry.activity));
     })?;
     Ok(Flushed::Written)
 }
@@ -119,18 +119,18 @@ pub fn flush() -> Result<usize, Error> {
     };
     let registry = &attached.shared.registry;
     let (database, table) = (my_database().into(), context.objects.session.oid.into());
-    let (mut written, mut round) = (0, registry.round(0));
+    let (mut written, mut cursor) = (0, registry.scan(0));
     let mut dirty = Vec::with_capacity(BATCH);
-    while !round.is_over() {
+    while !cursor.is_done() {
         pgrx::check_for_interrupts!();
         dirty.clear();
-        registry.collect(&mut round, database, table, Wanted::Dirty, &mut dirty);
+        registry.collect(&mut cursor, database, table, EntryFilter::Dirty, &mut dirty);
         if dirty.is_empty() {
             continue;
         }
         let mut flusher = Flusher::new(Writer::open(context.objects.session)?);
-        for seen in &dirty {
-            written += usize::from(flusher.write(seen, Placement::AnyPage)? == Flushed::Written);
+        for entry in &dirty {
+            written += usize::from(flusher.write(entry, Placement::AnyPage)? == Flushed::Written);
         }
     }
     make_visible();

@@ -35,7 +35,7 @@ impl Known {
             last_activity: activities.fold(row.session.last_activity, Timestamp::max),
             ..row.session
         };
-        let expired = entry.and_then(|entry| entry.mark).or(local_expiry).or_else(|| {
+        let expired = entry.and_then(|entry| entry.expiry).or(local_expiry).or_else(|| {
             if entry.is_some_and(|entry| entry.answers) {
                 None
             } else {

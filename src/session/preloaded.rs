@@ -110,19 +110,19 @@ impl Evaluation<'_> {
             Checked::Answer {
                 judgement,
                 session,
-                newly_marked,
+                newly_expired,
                 newly_dirty,
             } => {
                 self.is_hit.set(is_first);
                 if newly_dirty {
                     database.set_dirty();
                 }
-                if newly_marked {
+                if newly_expired {
                     self.attached.hurry();
                 }
                 return Some(Answer::of(judgement.into(), session));
             }
-            Checked::InFlux => return self.answer_while_invalidating(self.read(), is_last),
+            Checked::Invalidating => return self.answer_while_invalidating(self.read(), is_last),
             Checked::Miss(ticket) => ticket,
         };
         match self.read() {
@@ -141,7 +141,7 @@ impl Evaluation<'_> {
                         None
                     }
                     Loaded::Stale => None,
-                    Loaded::InFlux => self.answer_while_invalidating(Some(row), is_last),
+                    Loaded::Invalidating => self.answer_while_invalidating(Some(row), is_last),
                     Loaded::Full => self.answer_when_full(database, &row),
                 }
             }

@@ -1,6 +1,6 @@
 //! `purge_sessions()`: what the worker does, in the caller's transaction.
 
-use session_timeout_core::verdict::{Judgement, Request, is_ahead, judge};
+use session_timeout_core::verdict::{Judgement, Request, has_clock_skew, judge};
 
 use super::clock_skew;
 use super::context::Context;
@@ -37,7 +37,7 @@ pub fn purge() -> Result<usize, Error> {
             let is_expired = matches!(judge(&session, &params, Request::Look, now), Judgement::Expired(_));
             if is_expired || was_found_expired() {
                 candidates.extend(row.digest());
-            } else if !has_worker && is_ahead(&session, now) {
+            } else if !has_worker && has_clock_skew(&session, now) {
                 in_future.extend(row.digest().map(|digest| (digest, row.version())));
             }
         });

@@ -16,7 +16,7 @@ use std::ptr;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use session_timeout_core::registry::Estate;
+use session_timeout_core::registry::EntryUpdate;
 
 use super::notes::{self, Notes};
 use crate::error::Error;
@@ -122,7 +122,7 @@ fn begin_invalidation(shared: &'static Shared) {
             notes.invalidating_all = Some(database);
         }
         for note in &mut notes.sessions {
-            note.session.flux = Some(shared.registry.begin_flux(note.session.key()));
+            note.session.invalidation = Some(shared.registry.begin_invalidation(note.session.key()));
         }
     });
 }
@@ -166,10 +166,11 @@ fn after_end(committed: bool) {
 fn end_invalidation(shared: &'static Shared, notes: &mut Notes, committed: bool) {
     // First retire the logins that a committed row continues: from here on they take no touch and no expiry.
     for note in notes.sessions.iter_mut().filter(|_| committed) {
-        if let Some((key, version)) = note.session.heir_of() {
-            let word = shared.registry.seal(&key, version);
+        if let Some((key, version)) = note.session.committed_origin() {
+            let word = shared.registry.retire(&key, version);
             // Activity of a clock that was ahead is not carried over.
-            note.session.inherit(word.map(|word| word.no_later_than(clock::now())));
+            note.session
+                .set_origin_word(word.map(|word| word.no_later_than(clock::now())));
         }
     }
     // A request that was judged by parameters that were rolled back does not count.
@@ -181,15 +182,15 @@ fn end_invalidation(shared: &'static Shared, notes: &mut Notes, committed: bool)
     let attached = Attached::to(shared);
     for note in &mut notes.sessions {
         let session = &mut note.session;
-        let mut estate = session.estate(committed, checks_count);
+        let mut update = session.entry_update(committed, checks_count);
         if attached.database().is_none() {
             // No worker would come for what is only in memory.
-            estate = Estate::default();
+            update = EntryUpdate::default();
         }
-        has_activity |= estate.touch.is_some() || estate.heritage.is_some();
-        has_expiry |= estate.found.is_some() || estate.heritage.is_some_and(|(_, word)| word.mark().is_some());
-        let (key, flux, outcome) = (*session.key(), session.flux.take(), session.outcome(committed));
-        shared.registry.end_flux(&key, flux, outcome, estate);
+        has_activity |= update.touch.is_some() || update.derived.is_some();
+        has_expiry |= update.expired.is_some() || update.derived.is_some_and(|(_, word)| word.expiry().is_some());
+        let (key, invalidation, outcome) = (*session.key(), session.invalidation.take(), session.outcome(committed));
+        shared.registry.end_invalidation(&key, invalidation, outcome, update);
     }
     if notes.all_sessions {
         shared.registry.unverify_all(my_database().into());

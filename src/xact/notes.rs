@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 
 use pgrx::pg_sys::Oid;
-use session_timeout_core::registry::change::Changed;
+use session_timeout_core::registry::change::SessionNotes;
 use session_timeout_core::registry::{Key, Row};
 use session_timeout_core::time::Timestamp;
 use session_timeout_core::verdict::Expiry;
@@ -46,7 +46,7 @@ pub struct Notes {
 /// What a transaction notes of one session.
 pub struct SessionNote {
     /// Its changes, and what checks found.
-    pub session: Changed,
+    pub session: SessionNotes,
     /// The user name of the login that it replaced.
     pub replaced_name: Option<Box<[u8]>>,
 }
@@ -79,7 +79,7 @@ impl Notes {
                 return None;
             }
             self.sessions.push(SessionNote {
-                session: Changed::new(*key),
+                session: SessionNotes::new(*key),
                 replaced_name: None,
             });
         }
@@ -122,11 +122,11 @@ pub fn session_derives(key: &Key, version: i64, from: Option<(Key, i64)>) {
     let by = subtransaction();
     with_mut(|notes| {
         let origin = from.map(|(key, version)| match notes.find(&key) {
-            Some(note) => note.session.root_of(version),
+            Some(note) => note.session.origin_of(version),
             None => (key, version),
         });
         if let Some(note) = notes.find(key) {
-            note.session.descend(by, version, origin);
+            note.session.derive(by, version, origin);
         }
     });
 }
@@ -213,7 +213,7 @@ pub fn expire_later(key: &Key, row: &Row, expiry: Expiry) {
     let by = subtransaction();
     with_mut(|notes| {
         if let Some(note) = notes.find_or_add(key) {
-            note.session.find(by, *row, expiry);
+            note.session.expire(by, *row, expiry);
         }
     });
 }

@@ -80,7 +80,7 @@ fn shorter(one: Option<TimeDelta>, other: Option<TimeDelta>) -> Option<TimeDelta
 /// Whether one of a session's clocks is later than now: the server's clock has been set back, or a row was written so by
 /// hand. While that lasts, the session is as if it had just been used, or opened: its clocks are to be set to now. Not for a
 /// second: another machine's clock, from which a row was replicated, may differ by that.
-pub fn is_ahead(session: &Session, now: Timestamp) -> bool {
+pub fn has_clock_skew(session: &Session, now: Timestamp) -> bool {
     let latest = now.saturating_add(TimeDelta::seconds(1));
     session.last_activity > latest || session.opened_at > latest
 }
@@ -225,13 +225,13 @@ impl Outlook {
 }
 
 /// Whether a touch is worth a write of the row: without the registry, activity is written only when it is older than
-/// a hundredth of the idle limit, and 60 s at most; or when it is [ahead](is_ahead).
+/// a hundredth of the idle limit, and 60 s at most; or when it is [ahead](has_clock_skew).
 pub fn touch_is_due(session: &Session, params: &Params, now: Timestamp) -> bool {
     let most = TimeDelta::seconds(60);
     let granularity = Limits::of(session, params)
         .idle
         .map_or(most, |delay| (delay / 100).min(most));
-    is_ahead(session, now) || now.since(session.last_activity) > granularity
+    has_clock_skew(session, now) || now.since(session.last_activity) > granularity
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use session_timeout_core::digest::Digest;
-use session_timeout_core::registry::Wanted;
+use session_timeout_core::registry::EntryFilter;
 use session_timeout_core::verdict::Expiry;
 
 use super::super::context::{EndTransaction, Ended, PassContext};
@@ -16,7 +16,7 @@ use crate::session::lock::{VersionLock, try_lock_version};
 
 /// Runs the step.
 pub fn run(pass: &PassContext) -> Result<Ended, Error> {
-    pass.batches(Wanted::Marked, &pass.database.expire_from, BATCH, |batch| {
+    pass.batches(EntryFilter::Expired, &pass.database.expire_from, BATCH, |batch| {
         let mut gone: Vec<(Digest, i64)> = Vec::with_capacity(batch.len());
         let expired = pass.in_transaction(|| {
             let Some(mut transaction) = pass.open_to_end()? else {
@@ -24,7 +24,7 @@ pub fn run(pass: &PassContext) -> Result<Ended, Error> {
             };
             let mut row_context = RowContext::new();
             for entry in batch {
-                let Some(expiry) = entry.mark else { continue };
+                let Some(expiry) = entry.expiry else { continue };
                 if row_context.run(|| end(pass, &mut transaction, &entry.digest, entry.version, expiry))? {
                     gone.push((entry.digest, entry.version));
                 }

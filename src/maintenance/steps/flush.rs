@@ -14,7 +14,7 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
-use session_timeout_core::registry::{Seen, Wanted};
+use session_timeout_core::registry::{EntryFilter, EntryView};
 
 use super::super::context::{Ended, PassContext};
 use super::BATCH;
@@ -47,7 +47,7 @@ pub fn run(pass: &PassContext, was_dirty: bool) -> Result<Ended, Error> {
 fn flush(pass: &PassContext) -> Result<Ended, Error> {
     // How many more times it may wait for a page that cannot be pruned.
     let mut tries = TRIES;
-    pass.batches(Wanted::Dirty, &pass.database.flush_from, BATCH, |batch| {
+    pass.batches(EntryFilter::Dirty, &pass.database.flush_from, BATCH, |batch| {
         let mut rest = batch.to_vec();
         while !rest.is_empty() {
             let placement = if tries == 0 || pass.is_over() {
@@ -70,8 +70,12 @@ fn flush(pass: &PassContext) -> Result<Ended, Error> {
 }
 
 /// Flushes these entries. Returns those whose page has no room; `None` if others have locked the table.
-fn flush_in_transaction(pass: &PassContext, batch: &[Seen], placement: Placement) -> Result<Option<Vec<Seen>>, Error> {
-    let mut flushed: Vec<Seen> = Vec::with_capacity(batch.len());
+fn flush_in_transaction(
+    pass: &PassContext,
+    batch: &[EntryView],
+    placement: Placement,
+) -> Result<Option<Vec<EntryView>>, Error> {
+    let mut flushed: Vec<EntryView> = Vec::with_capacity(batch.len());
     let (mut gone, mut no_room, mut is_any_dirty) = (Vec::new(), Vec::new(), false);
     let written = pass.in_transaction(|| {
         let Some(writer) = Writer::try_open(pass.session.objects.session) else {

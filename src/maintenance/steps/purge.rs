@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use session_timeout_core::digest::Digest;
-use session_timeout_core::registry::{Marked, Row};
-use session_timeout_core::verdict::{Expiry, Judgement, Request, is_ahead, judge};
+use session_timeout_core::registry::{Row, SetExpired};
+use session_timeout_core::verdict::{Expiry, Judgement, Request, has_clock_skew, judge};
 
 use super::super::context::{EndTransaction, Ended, PassContext};
 use super::{expire, retention};
@@ -114,7 +114,7 @@ fn purge_pages(pass: &PassContext, from: u32, found: &mut Found) -> Result<Optio
                 Judgement::Expired(expiry) => Some(expiry),
                 Judgement::Valid { .. } if limits.expiry(&row.session, now).is_some() => None,
                 Judgement::Valid { .. } => {
-                    if is_ahead(&row.session, now) {
+                    if has_clock_skew(&row.session, now) {
                         found.in_future.push((digest, row.version));
                     }
                     return;
@@ -162,18 +162,18 @@ fn judge_candidate(pass: &PassContext, transaction: &EndTransaction, candidate: 
     };
     let now = clock::now();
     let registry = &pass.shared.registry;
-    match registry.mark_expired(&pass.key(digest), row, &transaction.params, now, false) {
-        Marked::Yes(expiry) => Some((expiry, true)),
-        Marked::No => None,
+    match registry.set_expired(&pass.key(digest), row, &transaction.params, now, false) {
+        SetExpired::Yes(expiry) => Some((expiry, true)),
+        SetExpired::No => None,
         // What replaces it will be judged.
-        Marked::Over => {
+        SetExpired::Over => {
             if let Some(expiry) = pass.database.unrecorded.limits().expiry(&row.session, now) {
                 pass.database.unrecorded.add(&row.session, expiry, now);
             }
             None
         }
         // No check can have cached it either.
-        Marked::Full => Some((*by_row, false)),
+        SetExpired::Full => Some((*by_row, false)),
     }
 }
 

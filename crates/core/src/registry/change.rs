@@ -1,10 +1,31 @@
 //! What a transaction notes of a session that it changed, and what of that counts at its end.
 //!
-//! Versions say which row a note is about. A rollback to a savepoint may take a row back with its version, so what counts
-//! goes by the version that is committed: the transaction looks at the row before it commits. Versions that a transaction
-//! itself gives are greater than all that were there, and are no other's.
+//! A transaction sees its own changes at once, and nobody else does. So its checks of a session that it has changed judge the
+//! row as the transaction has it, and what they find is noted here. The notes are applied to the entry at the end:
+//!
+//! | noted | at a commit | at an abort |
+//! | --- | --- | --- |
+//! | a touch | counts if its row's version is the committed one, or the committed one goes on from it | counts unless the transaction itself gave its row's version |
+//! | a limit found passed | the same | the same |
+//!
+//! If the transaction has changed a parameter, nothing counts at an abort: the checks were judged by what was rolled back.
+//!
+//! A note names its row by version. A version that the transaction gave is greater than all that were there before, and
+//! belongs to nobody else. A rollback to a savepoint may take a row back, with its version; so the transaction looks at the row
+//! before it commits ([`SessionNotes::is_in_doubt`], [`SessionNotes::set_committed`]), and what counts is decided by the version
+//! that it finds.
+//!
+//! # Origins
+//!
+//! A version is either a new login, or is **derived** from another one: from the session's version before a change of its
+//! limits, or from the session that was rotated. The **origin** of a version is the login that others know, from which it is
+//! derived, through however many changes in this transaction. Others touch and expire the origin until the commit. At the
+//! commit the origin is [retired](super::Registry::retire), and the word that it ended with goes to the derived version.
 
-use super::{Estate, Flux, Key, Outcome, Row, Word};
+use super::invalidation::{EntryUpdate, Invalidation, Outcome};
+use super::key::Key;
+use super::row::Row;
+use super::word::Word;
 use crate::savepoints::Savepoints;
 use crate::time::Timestamp;
 use crate::verdict::Expiry;
@@ -12,9 +33,9 @@ use crate::verdict::Expiry;
 /// What happened to a session in a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing: only its checks are to follow.
+    /// Nothing: the transaction only checked it.
     None,
-    /// It was opened, moved, or its row changed.
+    /// It logged in or was rotated, or its row was changed.
     Written,
     /// It was closed: its row is gone.
     Closed,
@@ -22,55 +43,55 @@ pub enum Change {
     Expired,
 }
 
-/// Which opening the versions that the transaction gives go on.
+/// From which login the versions are derived that the transaction gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Lineage {
-    /// The opening as others see it, whose activity and mark are its own; `None`: it is an opening of its own.
-    root: Option<(Key, i64)>,
-    /// The first version of it.
+struct Origin {
+    /// The login as others know it; `None` if the versions are of a new login.
+    login: Option<(Key, i64)>,
+    /// The first version that is derived from it.
     from: i64,
 }
 
-/// A row as it will be committed: which version, `None` where there will be none.
+/// The version of the row as it will be committed; `None` if there will be no row.
 pub type Committed = Option<i64>;
 
-/// One session that a transaction changed, or checked while it had changed what bears on it.
+/// The notes of one session that a transaction changed, or checked after it had changed what the check depends on.
 #[derive(Debug)]
-pub struct Changed {
+pub struct SessionNotes {
     key: Key,
     change: Change,
     /// It was closed at some time, whatever came after that.
     was_closed: bool,
     /// While its commit is under way.
-    pub flux: Option<Flux>,
-    /// Requests that counted, with the row that each was judged by.
+    pub invalidation: Option<Invalidation>,
+    /// Requests that counted, each with the row by which it was judged.
     touches: Savepoints<(Row, Timestamp)>,
-    /// What checks have found, likewise.
-    found: Savepoints<(Row, Expiry)>,
-    lineage: Savepoints<Lineage>,
+    /// Limits that checks found passed, each with the row by which it was judged.
+    expired: Savepoints<(Row, Expiry)>,
+    origin: Savepoints<Origin>,
     /// The first version that the transaction gave.
     own_from: Option<i64>,
-    /// The opening that it replaced, as nobody had found it expired yet.
+    /// The version of the login that a new one replaces, and that nobody had found expired by then.
     replaced: Savepoints<i64>,
     committed: Option<Committed>,
-    heritage: Option<(i64, Word)>,
+    derived: Option<(i64, Word)>,
 }
 
-impl Changed {
-    /// Nothing is noted yet.
+impl SessionNotes {
+    /// Without any note.
     pub fn new(key: Key) -> Self {
         Self {
             key,
             change: Change::None,
             was_closed: false,
-            flux: None,
+            invalidation: None,
             touches: Savepoints::default(),
-            found: Savepoints::default(),
-            lineage: Savepoints::default(),
+            expired: Savepoints::default(),
+            origin: Savepoints::default(),
             own_from: None,
             replaced: Savepoints::default(),
             committed: None,
-            heritage: None,
+            derived: None,
         }
     }
 
@@ -84,256 +105,265 @@ impl Changed {
         self.change
     }
 
-    /// Something happens to it.
+    /// Notes what happens to it.
     pub fn set_change(&mut self, change: Change) {
         self.change = change;
         self.was_closed |= change == Change::Closed;
     }
 
-    /// A request counted.
+    /// Notes a request that counted.
     pub fn touch(&mut self, subtransaction: u32, row: Row, now: Timestamp) {
         self.touches.set(subtransaction, (row, now));
     }
 
-    /// A check found it expired.
-    pub fn find(&mut self, subtransaction: u32, row: Row, expiry: Expiry) {
-        self.found.set(subtransaction, (row, expiry));
+    /// Notes that a check found it expired.
+    pub fn expire(&mut self, subtransaction: u32, row: Row, expiry: Expiry) {
+        self.expired.set(subtransaction, (row, expiry));
     }
 
-    /// What the transaction itself knows of this opening that nobody else does.
+    /// What the transaction alone knows of the login of this version: its newest request, and the limit that it has passed.
     pub fn known(&self, version: i64) -> (Option<Timestamp>, Option<Expiry>) {
         let touch = self.touches.newest(|(row, _)| row.version == version);
-        let found = self.found.newest(|(row, _)| row.version == version);
-        (touch.map(|(_, now)| *now), found.map(|(_, expiry)| *expiry))
+        let expired = self.expired.newest(|(row, _)| row.version == version);
+        (touch.map(|(_, now)| *now), expired.map(|(_, expiry)| *expiry))
     }
 
-    /// The row gets this version, which goes on an opening as others see it, or is one of its own.
-    pub fn descend(&mut self, subtransaction: u32, version: i64, root: Option<(Key, i64)>) {
+    /// The transaction gives the row this version, derived from a login as others know it, or `None` for a new login.
+    pub fn derive(&mut self, subtransaction: u32, version: i64, login: Option<(Key, i64)>) {
         self.own_from.get_or_insert(version);
-        if self.lineage.last().and_then(|lineage| lineage.root) != root {
-            self.lineage.set(subtransaction, Lineage { root, from: version });
+        if self.origin.last().and_then(|origin| origin.login) != login {
+            self.origin.set(subtransaction, Origin { login, from: version });
         }
     }
 
-    /// What others know the opening of this version as.
-    pub fn root_of(&self, version: i64) -> (Key, i64) {
-        match self.lineage.last() {
-            Some(Lineage { root: Some(root), from }) if *from <= version => *root,
-            _ => (self.key, version),
+    /// The login that others know, from which this version is derived; otherwise itself.
+    pub fn origin_of(&self, version: i64) -> (Key, i64) {
+        match self.origin.last() {
+            Some(Origin {
+                login: Some(login),
+                from,
+            }) if *from <= version => *login,
+            Some(_) | None => (self.key, version),
         }
     }
 
-    /// The row of this version becomes another opening's.
+    /// A new login replaces the one of this version.
     pub fn replace(&mut self, subtransaction: u32, version: i64) {
         if self.replaced.last().is_none() {
             self.replaced.set(subtransaction, version);
         }
     }
 
-    /// A rollback to a savepoint. `keep_checks` where what they were judged by has not been changed.
+    /// Rolls back to a savepoint. `keep_checks`: what checks were judged by has not been changed.
     pub fn roll_back(&mut self, subtransaction: u32, keep_checks: bool) {
-        self.lineage.roll_back(subtransaction);
+        self.origin.roll_back(subtransaction);
         self.replaced.roll_back(subtransaction);
         if !keep_checks {
             self.touches.roll_back(subtransaction);
-            self.found.roll_back(subtransaction);
+            self.expired.roll_back(subtransaction);
         }
     }
 
-    /// Whether the row has to be looked at before the commit. `rolled_back`: some of the transaction was.
+    /// Whether the transaction must look at the row before it commits. `rolled_back`: it has rolled back to a savepoint.
     pub fn is_in_doubt(&self, rolled_back: bool) -> bool {
         let has_notes = self.touches.last().is_some()
-            || self.found.last().is_some()
-            || self.lineage.last().is_some()
+            || self.expired.last().is_some()
+            || self.origin.last().is_some()
             || self.replaced.last().is_some();
         self.change != Change::None && (rolled_back || has_notes)
     }
 
-    /// How the row will be committed.
+    /// Notes how the row will be committed.
     pub fn set_committed(&mut self, committed: Committed) {
         self.committed = Some(committed);
     }
 
-    /// The opening that will be gone with the commit, and nobody will have told of, should it have been found expired.
+    /// The version of the login that the commit replaces. If it has been found expired since, only this transaction can
+    /// report that.
     pub fn replaced(&self) -> Option<i64> {
         let version = *self.replaced.last()?;
         (self.committed != Some(Some(version))).then_some(version)
     }
 
-    /// The opening as others see it which the committed row goes on.
-    pub fn heir_of(&self) -> Option<(Key, i64)> {
-        let lineage = self.lineage.last()?;
-        self.committed.flatten().filter(|version| *version >= lineage.from)?;
-        lineage.root
+    /// The origin of the committed row; `None` if that is a new login.
+    pub fn committed_origin(&self) -> Option<(Key, i64)> {
+        let origin = self.origin.last()?;
+        self.committed.flatten().filter(|version| *version >= origin.from)?;
+        origin.login
     }
 
-    /// What that opening came to.
-    pub fn inherit(&mut self, word: Option<Word>) {
-        self.heritage = self.committed.flatten().zip(word);
+    /// Notes the word that the committed row's origin ended with.
+    pub fn set_origin_word(&mut self, word: Option<Word>) {
+        self.derived = self.committed.flatten().zip(word);
     }
 
-    /// What happened to it, all told.
+    /// How the transaction ended for the session.
     pub fn outcome(&self, committed: bool) -> Outcome {
-        match (self.change, self.committed) {
-            _ if !committed => Outcome::Aborted,
-            (Change::Closed, None) => Outcome::Closed,
-            // One that was only opened, and that rolled back, was never there.
-            (Change::Closed | Change::Written, Some(None)) if self.was_closed => Outcome::Closed,
-            _ => Outcome::Committed,
+        if !committed {
+            return Outcome::Aborted;
         }
+        let is_closed = match (self.change, self.committed) {
+            (Change::Closed, None) => true,
+            // A session without a row that was only logged in, and that rolled back, was never there.
+            (Change::Closed | Change::Written, Some(None)) => self.was_closed,
+            (Change::Closed | Change::Written, Some(Some(_))) => false,
+            (Change::Written, None) => false,
+            (Change::None | Change::Expired, _) => false,
+        };
+        if is_closed { Outcome::Closed } else { Outcome::Committed }
     }
 
-    /// What of the notes counts. `checks_count` where a request was not judged by what was rolled back.
-    pub fn estate(&self, committed: bool, checks_count: bool) -> Estate {
+    /// The notes that count. `checks_count`: no request was judged by what was rolled back.
+    pub fn entry_update(&self, committed: bool, checks_count: bool) -> EntryUpdate {
         if !checks_count {
-            return Estate::default();
+            return EntryUpdate::default();
         }
         let counts = |row: &Row| match self.committed {
             _ if !committed => self.own_from.is_none_or(|from| row.version < from),
             None => true,
-            Some(version) => version.is_some_and(|version| self.is_same_opening(row.version, version)),
+            Some(version) => version.is_some_and(|version| self.is_same_login(row.version, version)),
         };
-        // In the version that it will be found by.
+        // Under the version by which others will find the row.
         let as_committed = |row: &Row| Row {
             version: self.committed.flatten().unwrap_or(row.version),
             ..*row
         };
-        Estate {
+        EntryUpdate {
             touch: self
                 .touches
                 .newest(|(row, _)| counts(row))
                 .map(|(row, now)| (as_committed(row), *now)),
-            found: self
-                .found
+            expired: self
+                .expired
                 .newest(|(row, _)| counts(row))
                 .map(|(row, expiry)| (as_committed(row), *expiry)),
-            heritage: self.heritage.filter(|_| committed),
+            derived: self.derived.filter(|_| committed),
         }
     }
 
-    /// Whether a row of this version was the opening that is committed.
-    fn is_same_opening(&self, version: i64, committed: i64) -> bool {
-        let goes_on = |lineage: &Lineage| match lineage.root {
-            Some(root) => root == (self.key, version) || version >= lineage.from,
-            None => version >= lineage.from,
+    /// Whether a row of this version is of the login that is committed.
+    fn is_same_login(&self, version: i64, committed: i64) -> bool {
+        let goes_on = |origin: &Origin| match origin.login {
+            Some(login) => login == (self.key, version) || version >= origin.from,
+            None => version >= origin.from,
         };
         version == committed
             || self
-                .lineage
+                .origin
                 .last()
-                .is_some_and(|lineage| lineage.root.is_some() && lineage.from <= committed && goes_on(lineage))
+                .is_some_and(|origin| origin.login.is_some() && origin.from <= committed && goes_on(origin))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{at, key, row};
+    use super::super::test_support::{at, key, row};
     use super::*;
 
     const FIRST: i64 = 1;
 
-    fn estate_of(changed: &mut Changed, committed: Committed) -> Estate {
-        changed.set_committed(committed);
-        changed.estate(true, true)
+    fn update_of(notes: &mut SessionNotes, committed: Committed) -> EntryUpdate {
+        notes.set_committed(committed);
+        notes.entry_update(true, true)
     }
 
     #[test]
-    fn a_touch_before_the_limits_changed_counts_for_the_version_that_is_committed() {
-        let mut changed = Changed::new(key(1));
-        changed.set_change(Change::Written);
-        changed.touch(1, row(FIRST, at(0)), at(10));
-        changed.descend(1, 5, Some((key(1), FIRST)));
-        let touch = estate_of(&mut changed, Some(5)).touch.expect("a touch");
+    fn a_touch_before_a_change_of_limits_counts_for_the_committed_version() {
+        let mut notes = SessionNotes::new(key(1));
+        notes.set_change(Change::Written);
+        notes.touch(1, row(FIRST, at(0)), at(10));
+        notes.derive(1, 5, Some((key(1), FIRST)));
+        let touch = update_of(&mut notes, Some(5)).touch.expect("a touch");
         assert_eq!((touch.0.version, touch.1), (5, at(10)));
-        assert_eq!(changed.heir_of(), Some((key(1), FIRST)));
+        assert_eq!(notes.committed_origin(), Some((key(1), FIRST)));
     }
 
     #[test]
-    fn a_touch_before_the_session_was_opened_again_does_not() {
-        let mut changed = Changed::new(key(1));
-        changed.set_change(Change::Written);
-        changed.touch(1, row(FIRST, at(0)), at(10));
-        changed.descend(1, 5, None);
-        assert!(estate_of(&mut changed, Some(5)).touch.is_none());
-        assert_eq!(changed.heir_of(), None);
+    fn a_touch_before_a_new_login_does_not_count_for_it() {
+        let mut notes = SessionNotes::new(key(1));
+        notes.set_change(Change::Written);
+        notes.touch(1, row(FIRST, at(0)), at(10));
+        notes.derive(1, 5, None);
+        assert!(update_of(&mut notes, Some(5)).touch.is_none());
+        assert_eq!(notes.committed_origin(), None);
     }
 
     #[test]
-    fn what_was_changed_after_a_savepoint_and_rolled_back_leaves_what_was_before() {
-        let mut changed = Changed::new(key(1));
-        changed.set_change(Change::Written);
-        changed.touch(1, row(FIRST, at(0)), at(10));
-        changed.set_change(Change::Closed);
-        changed.descend(3, 5, Some((key(2), 4)));
-        changed.touch(3, row(5, at(0)), at(20));
-        changed.roll_back(3, true);
-        let touch = estate_of(&mut changed, Some(FIRST)).touch.expect("a touch");
+    fn a_rollback_to_a_savepoint_leaves_what_was_noted_before_it() {
+        let mut notes = SessionNotes::new(key(1));
+        notes.set_change(Change::Written);
+        notes.touch(1, row(FIRST, at(0)), at(10));
+        notes.set_change(Change::Closed);
+        notes.derive(3, 5, Some((key(2), 4)));
+        notes.touch(3, row(5, at(0)), at(20));
+        notes.roll_back(3, true);
+        let touch = update_of(&mut notes, Some(FIRST)).touch.expect("a touch");
         assert_eq!((touch.0.version, touch.1), (FIRST, at(10)));
-        assert_eq!(changed.outcome(true), Outcome::Committed);
-        assert_eq!(changed.heir_of(), None);
+        assert_eq!(notes.outcome(true), Outcome::Committed);
+        assert_eq!(notes.committed_origin(), None);
     }
 
     #[test]
-    fn checks_by_what_was_rolled_back_do_not_count() {
-        let mut changed = Changed::new(key(1));
-        changed.touch(1, row(FIRST, at(0)), at(10));
-        changed.touch(3, row(FIRST, at(0)), at(20));
-        changed.find(3, row(FIRST, at(0)), Expiry::Idle);
-        changed.roll_back(3, false);
-        let estate = changed.estate(true, true);
-        assert_eq!(estate.touch.map(|(_, now)| now), Some(at(10)));
-        assert!(estate.found.is_none());
-        assert!(changed.estate(false, false).touch.is_none());
+    fn checks_judged_by_what_was_rolled_back_do_not_count() {
+        let mut notes = SessionNotes::new(key(1));
+        notes.touch(1, row(FIRST, at(0)), at(10));
+        notes.touch(3, row(FIRST, at(0)), at(20));
+        notes.expire(3, row(FIRST, at(0)), Expiry::Idle);
+        notes.roll_back(3, false);
+        let update = notes.entry_update(true, true);
+        assert_eq!(update.touch.map(|(_, now)| now), Some(at(10)));
+        assert!(update.expired.is_none());
+        assert!(notes.entry_update(false, false).touch.is_none());
     }
 
     #[test]
-    fn after_a_rollback_only_checks_of_rows_that_were_there_before_count() {
-        let mut changed = Changed::new(key(1));
-        changed.set_change(Change::Written);
-        changed.touch(1, row(FIRST, at(0)), at(10));
-        changed.descend(2, 5, Some((key(1), FIRST)));
-        changed.touch(2, row(5, at(0)), at(20));
-        let touch = changed.estate(false, true).touch.expect("a touch");
+    fn after_an_abort_only_checks_of_rows_from_before_count() {
+        let mut notes = SessionNotes::new(key(1));
+        notes.set_change(Change::Written);
+        notes.touch(1, row(FIRST, at(0)), at(10));
+        notes.derive(2, 5, Some((key(1), FIRST)));
+        notes.touch(2, row(5, at(0)), at(20));
+        let touch = notes.entry_update(false, true).touch.expect("a touch");
         assert_eq!((touch.0.version, touch.1), (FIRST, at(10)));
     }
 
     #[test]
-    fn a_session_that_went_through_several_rotations_goes_on_the_one_that_others_know() {
-        let mut second = Changed::new(key(2));
-        second.descend(1, 5, Some((key(1), FIRST)));
-        assert_eq!(second.root_of(5), (key(1), FIRST));
-        assert_eq!(second.root_of(4), (key(2), 4));
+    fn a_session_that_was_rotated_has_the_origin_that_others_know() {
+        let mut second = SessionNotes::new(key(2));
+        second.derive(1, 5, Some((key(1), FIRST)));
+        assert_eq!(second.origin_of(5), (key(1), FIRST));
+        assert_eq!(second.origin_of(4), (key(2), 4));
     }
 
     #[test]
-    fn a_row_that_is_gone_was_closed_whatever_was_noted_last() {
-        let mut changed = Changed::new(key(1));
-        changed.set_change(Change::Closed);
-        changed.set_change(Change::Written);
-        assert!(changed.is_in_doubt(true));
-        changed.set_committed(None);
-        assert_eq!(changed.outcome(true), Outcome::Closed);
-        changed.set_change(Change::Expired);
-        assert_eq!(changed.outcome(true), Outcome::Committed);
+    fn a_session_without_a_row_was_closed_whatever_was_noted_last() {
+        let mut notes = SessionNotes::new(key(1));
+        notes.set_change(Change::Closed);
+        notes.set_change(Change::Written);
+        assert!(notes.is_in_doubt(true));
+        notes.set_committed(None);
+        assert_eq!(notes.outcome(true), Outcome::Closed);
+        notes.set_change(Change::Expired);
+        assert_eq!(notes.outcome(true), Outcome::Committed);
     }
 
     #[test]
-    fn what_was_opened_and_rolled_back_to_a_savepoint_was_not_closed() {
-        let mut changed = Changed::new(key(1));
-        changed.set_change(Change::Written);
-        changed.roll_back(2, true);
-        changed.set_committed(None);
-        assert_eq!(changed.outcome(true), Outcome::Committed);
+    fn a_login_that_was_rolled_back_to_a_savepoint_was_not_closed() {
+        let mut notes = SessionNotes::new(key(1));
+        notes.set_change(Change::Written);
+        notes.roll_back(2, true);
+        notes.set_committed(None);
+        assert_eq!(notes.outcome(true), Outcome::Committed);
     }
 
     #[test]
-    fn an_opening_is_replaced_unless_that_was_rolled_back() {
-        let mut changed = Changed::new(key(1));
-        changed.replace(3, FIRST);
-        changed.replace(3, 5);
-        changed.set_committed(Some(5));
-        assert_eq!(changed.replaced(), Some(FIRST));
-        changed.roll_back(3, true);
-        assert_eq!(changed.replaced(), None);
+    fn a_login_is_replaced_unless_that_was_rolled_back() {
+        let mut notes = SessionNotes::new(key(1));
+        notes.replace(3, FIRST);
+        notes.replace(3, 5);
+        notes.set_committed(Some(5));
+        assert_eq!(notes.replaced(), Some(FIRST));
+        notes.roll_back(3, true);
+        assert_eq!(notes.replaced(), None);
     }
 }

@@ -1,8 +1,13 @@
-//! Checks: the entry that answers, and the row that is loaded where there is none; and what a check records that a row
-//! answered.
+//! Checks: the entry that answers, the row that is loaded if there is none, and what a check records if a row answered.
 
-use super::table::{Entry, Place, Room};
-use super::{Key, Locks, Registry, Row, Word};
+use super::entry::Entry;
+use super::eviction::Reserve;
+use super::handle::Registry;
+use super::key::Key;
+use super::locks::Locks;
+use super::row::Row;
+use super::table::Place;
+use super::word::Word;
 use crate::params::Params;
 use crate::time::{Clock, Timestamp};
 use crate::verdict::{Expiry, Judgement, Request, Session, judge};
@@ -10,50 +15,50 @@ use crate::verdict::{Expiry, Judgement, Request, Session, judge};
 /// What a check found in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// An answer.
+    /// The entry answered.
     Answer {
-        /// What it is.
+        /// The answer.
         judgement: Judgement,
         /// The session, after the touch if there was one.
         session: Session,
-        /// Whether this check is the one that marked it.
-        newly_marked: bool,
+        /// Whether this check set the expired flag.
+        newly_expired: bool,
         /// Whether this check's touch is the first since the row was last written.
         newly_dirty: bool,
     },
-    /// No entry to answer from: read the row and load it with this ticket.
+    /// No entry can answer: read the row, and load it with this ticket.
     Miss(Ticket),
-    /// The session is being changed: answer from the row, and load nothing.
-    InFlux,
+    /// The session is being invalidated: answer from the row, and load nothing.
+    Invalidating,
 }
 
-/// The right to load a row that was read after it was taken.
+/// The right to load a row that was read after the ticket was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     generation: u64,
 }
 
-/// What became of a load.
+/// The result of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loaded {
     /// The entry is there: check again.
     Ready,
-    /// Something changed since the ticket was taken: check again.
+    /// Something has changed since the ticket was taken: check again.
     Stale,
-    /// The session, or one that shares its partition, is being changed: answer from the row that was read.
-    InFlux,
-    /// There is no room: see [`table`](super::table).
+    /// The session, or one without an entry in its partition, is being invalidated: answer from the row that was read.
+    Invalidating,
+    /// There is no room: see `eviction`.
     Full,
 }
 
-/// What became of the touch of a check that a row answered.
+/// The result of a touch by a check that a row answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touched {
     /// The entry has it.
     Yes,
-    /// There is no entry of this opening, nor room for one: the touch is lost.
+    /// This login has no entry, and there is no room for one: the touch is lost.
     NoEntry,
-    /// This opening is over: what the row said does not hold any more. Check again.
+    /// This login is over, so the row no longer holds: check again.
     Over,
 }
 
@@ -64,31 +69,31 @@ pub enum Missing {
     Closed,
     /// Nothing.
     Unknown,
-    /// Something changed since the ticket was taken: check again.
+    /// Something has changed since the ticket was taken: check again.
     Stale,
 }
 
-/// What the registry holds of an opening of a session.
+/// What the registry holds of one login of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Its activity.
     pub activity: Timestamp,
-    /// What it was found to be.
-    pub mark: Option<Expiry>,
-    /// Whether checks are answered from it.
+    /// Its expired flag.
+    pub expiry: Option<Expiry>,
+    /// Whether checks are answered from the entry.
     pub answers: bool,
 }
 
 impl<'m, L: Locks> Registry<'m, L> {
-    /// Answers a request from the entry, touching or marking it. Shared lock.
+    /// Answers a request from the entry, and touches the entry or sets its expired flag. Shared lock.
     pub fn check(&self, key: &Key, params: &Params, request: Request, clock: impl Clock) -> Checked {
         let place = self.table.place(key);
         self.locks.shared_timed(place.partition, |has_waited| {
             let Some(entry) = self.table.find(place, key) else {
                 return Checked::Miss(self.ticket(place.partition));
             };
-            if entry.is_in_flux() {
-                return Checked::InFlux;
+            if entry.is_invalidating() {
+                return Checked::Invalidating;
             }
             if entry.is_unverified() {
                 return Checked::Miss(self.ticket(place.partition));
@@ -102,20 +107,20 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// Puts a row that was read after the ticket was taken into the registry. Exclusive lock.
+    /// Loads a row that was read after the ticket was taken. Exclusive lock.
     pub fn load(&self, key: &Key, ticket: Ticket, row: &Row) -> Loaded {
         self.load_if(key, ticket, row, || true)
     }
 
-    /// Likewise, if under the lock the row still is what it was judged to be.
+    /// As [`Registry::load`], if `holds` confirms under the lock that the row's judgement still stands.
     pub fn load_if(&self, key: &Key, ticket: Ticket, row: &Row, holds: impl FnOnce() -> bool) -> Loaded {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
-            if !self.stands(place.partition, ticket) || !holds() {
+            if !self.is_current(place.partition, ticket) || !holds() {
                 return Loaded::Stale;
             }
             let entry = match self.table.find(place, key) {
-                // What was made for a flux or a mark may lie in the room that is kept for these.
+                // It may lie in the reserve, if it was made for an invalidation or an expired flag.
                 Some(entry) if entry.is_evictable() && self.table.is_reserve_in_use(place.partition) => {
                     if entry.version() == row.version && entry.word().activity() > row.session.last_activity {
                         return Loaded::Stale;
@@ -126,13 +131,13 @@ impl<'m, L: Locks> Registry<'m, L> {
                 entry => entry,
             };
             match entry {
-                Some(entry) if entry.is_in_flux() => Loaded::InFlux,
+                Some(entry) if entry.is_invalidating() => Loaded::Invalidating,
                 Some(entry) => {
                     entry.verify(row);
                     Loaded::Ready
                 }
-                None if self.table.absent_flux(place.partition) > 0 => Loaded::InFlux,
-                None => match self.insert(place, key, Room::ForLoads) {
+                None if self.table.absent_invalidations(place.partition) > 0 => Loaded::Invalidating,
+                None => match self.insert(place, key, Reserve::Keep) {
                     Some(entry) => {
                         entry.fill(row, Word::of(row.session.last_activity));
                         Loaded::Ready
@@ -143,15 +148,14 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// Learns that there was no row, after the ticket was taken. Shared lock, and the exclusive one where there is an entry
-    /// to be removed.
+    /// There was no row, read after the ticket was taken. Shared lock; the exclusive lock too if an entry must be removed.
     pub fn missing(&self, key: &Key, ticket: Ticket) -> Missing {
         let place = self.table.place(key);
-        let seen = self.locks.shared(place.partition, || {
+        let known = self.locks.shared(place.partition, || {
             let entry = self.table.find(place, key);
             self.known_of_missing(place, ticket, entry)
         });
-        seen.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             self.locks.exclusive(place.partition, || {
                 let entry = self.table.find(place, key);
                 let known = self.known_of_missing(place, ticket, entry);
@@ -163,24 +167,24 @@ impl<'m, L: Locks> Registry<'m, L> {
         })
     }
 
-    /// `None` where the entry is to go.
+    /// `None` if the entry must be removed.
     fn known_of_missing(&self, place: Place, ticket: Ticket, entry: Option<Entry>) -> Option<Missing> {
         match entry {
-            _ if !self.stands(place.partition, ticket) => Some(Missing::Stale),
+            _ if !self.is_current(place.partition, ticket) => Some(Missing::Stale),
             Some(entry) if entry.is_closed() => Some(Missing::Closed),
             None => Some(Missing::Unknown),
-            Some(entry) if entry.is_in_flux() => Some(Missing::Unknown),
+            Some(entry) if entry.is_invalidating() => Some(Missing::Unknown),
             Some(_) => None,
         }
     }
 
-    /// The activity and the mark that the registry holds for this opening of a session, whatever its state. Shared lock.
+    /// Activity and expired flag of this login, whatever state its entry is in. Shared lock.
     pub fn look(&self, key: &Key, version: i64) -> Option<(Timestamp, Option<Expiry>)> {
         let held = self.held(key, version)?;
-        Some((held.activity, held.mark))
+        Some((held.activity, held.expiry))
     }
 
-    /// Likewise, and whether checks are answered from it.
+    /// As [`Registry::look`], and whether checks are answered from the entry.
     pub fn held(&self, key: &Key, version: i64) -> Option<Held> {
         let place = self.table.place(key);
         self.locks.shared(place.partition, || {
@@ -188,75 +192,61 @@ impl<'m, L: Locks> Registry<'m, L> {
             let word = entry.word();
             Some(Held {
                 activity: word.activity(),
-                mark: word.mark(),
-                answers: !entry.is_unverified() && !entry.is_in_flux(),
+                expiry: word.expiry(),
+                answers: !entry.is_unverified() && !entry.is_invalidating(),
             })
         })
     }
 
-    /// Moves activity forward where there is an entry of this opening, in flux or not: for a check that was answered from
-    /// the row. Shared lock.
+    /// Moves activity forward if this login has an entry, being invalidated or not: for a check that the row answered.
+    /// Shared lock.
     pub fn touch(&self, key: &Key, version: i64, now: Timestamp) -> Touched {
         let place = self.table.place(key);
         self.locks
             .shared(place.partition, || match self.table.find(place, key) {
-                Some(entry) if entry.version() > version || entry.is_sealed(version) => Touched::Over,
-                Some(entry) if entry.version() == version => {
-                    // A mark that came first is the greater: the next look finds it.
-                    match entry.touch(now).mark() {
-                        None => Touched::Yes,
-                        Some(_) => Touched::Over,
-                    }
-                }
-                _ => Touched::NoEntry,
+                Some(entry) if entry.version() > version || entry.is_retired(version) => Touched::Over,
+                Some(entry) if entry.version() == version => touch(&entry, now),
+                Some(_) | None => Touched::NoEntry,
             })
     }
 
-    /// As [`Registry::touch`], and makes an entry, unverified, if there is none of this opening: what it records counts only
-    /// for the row's version. `holds` says under the lock whether the row still is what it was judged to be. Exclusive lock.
+    /// As [`Registry::touch`]; makes an unverified entry if this login has none, so that the touch counts only for the row's
+    /// version. `holds` confirms under the lock that the row's judgement still stands. Exclusive lock.
     pub fn touch_by_row(&self, key: &Key, row: &Row, now: Timestamp, holds: impl FnOnce() -> bool) -> Touched {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             let entry = match self.table.find(place, key) {
-                Some(entry) if entry.version() > row.version || entry.is_sealed(row.version) => return Touched::Over,
+                Some(entry) if entry.version() > row.version || entry.is_retired(row.version) => return Touched::Over,
                 Some(entry) if entry.version() == row.version => entry,
-                // The transaction that wrote the row is about to say what of the older opening goes on with it.
-                Some(entry) if entry.is_in_flux() && !entry.is_placeholder() => return Touched::Over,
+                // The transaction that wrote the row is about to hand on to it what the older login ended with.
+                Some(entry) if entry.is_invalidating() && !entry.is_placeholder() => return Touched::Over,
                 _ if !holds() => return Touched::Over,
                 found => {
-                    let Some(entry) = found.or_else(|| self.insert(place, key, Room::ForLoads)) else {
+                    let Some(entry) = found.or_else(|| self.insert(place, key, Reserve::Keep)) else {
                         return Touched::NoEntry;
                     };
-                    entry.fill(row, Word::of(row.session.last_activity));
-                    entry.set_unverified();
+                    entry.fill_unverified(row);
                     entry
                 }
             };
-            match entry.touch(now).mark() {
-                None => Touched::Yes,
-                Some(_) => Touched::Over,
-            }
+            touch(&entry, now)
         })
     }
 
-    /// Moves activity forward where the entry is this opening's; makes one, unverified, where there is none: for a
-    /// standby, whose checks ask the row each time. Whether it is held. Exclusive lock.
+    /// Moves activity forward, in an unverified entry of the row's login: for a standby, whose checks read the row each time.
+    /// Whether there was room. Exclusive lock.
     pub fn remember(&self, key: &Key, row: &Row, now: Timestamp) -> bool {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             let entry = match self.table.find(place, key) {
                 Some(entry) if entry.version() == row.version => entry,
-                Some(entry) => {
+                found => {
+                    let Some(entry) = found.or_else(|| self.insert(place, key, Reserve::KeepAndForce)) else {
+                        return false;
+                    };
                     entry.fill(row, Word::of(row.session.last_activity));
                     entry
                 }
-                None => match self.insert(place, key, Room::AtAnyCost) {
-                    Some(entry) => {
-                        entry.fill(row, Word::of(row.session.last_activity));
-                        entry
-                    }
-                    None => return false,
-                },
             };
             entry.set_unverified();
             entry.touch(now);
@@ -270,12 +260,20 @@ impl<'m, L: Locks> Registry<'m, L> {
         }
     }
 
-    fn stands(&self, partition: usize, ticket: Ticket) -> bool {
+    fn is_current(&self, partition: usize, ticket: Ticket) -> bool {
         self.table.generation(partition) == ticket.generation
     }
 }
 
-/// Judges a verified entry, and touches or marks it.
+fn touch(entry: &Entry, now: Timestamp) -> Touched {
+    match entry.touch(now).expiry() {
+        None => Touched::Yes,
+        // The expired flag came first, and stays: the next look finds it.
+        Some(_) => Touched::Over,
+    }
+}
+
+/// Judges a verified entry, and touches it or sets its expired flag.
 fn answer(entry: &Entry, params: &Params, request: Request, now: Timestamp) -> Checked {
     loop {
         let word = entry.word();
@@ -283,30 +281,30 @@ fn answer(entry: &Entry, params: &Params, request: Request, now: Timestamp) -> C
         let unchanged = |judgement| Checked::Answer {
             judgement,
             session,
-            newly_marked: false,
+            newly_expired: false,
             newly_dirty: false,
         };
-        if let Some(expiry) = word.mark() {
+        if let Some(expiry) = word.expiry() {
             return unchanged(Judgement::Expired(expiry));
         }
         let judgement = judge(&session, params, request, now);
         match judgement {
             Judgement::Expired(_) if request == Request::Look => return unchanged(judgement),
             Judgement::Expired(expiry) => {
-                if entry.mark_if(word, expiry) {
+                if entry.set_expired_if(word, expiry) {
                     return Checked::Answer {
                         judgement,
                         session,
-                        newly_marked: true,
+                        newly_expired: true,
                         newly_dirty: false,
                     };
                 }
-                // A touch or another's mark came first: judge what is there now.
+                // Another check's touch or expiry came first: judge the word that is there now.
             }
             Judgement::Valid { touch: false, .. } => return unchanged(judgement),
             Judgement::Valid { touch: true, .. } => {
                 let before = entry.touch(now);
-                if before.mark().is_some() {
+                if before.expiry().is_some() {
                     continue;
                 }
                 return Checked::Answer {
@@ -315,7 +313,7 @@ fn answer(entry: &Entry, params: &Params, request: Request, now: Timestamp) -> C
                         last_activity: before.activity().max(now),
                         ..session
                     },
-                    newly_marked: false,
+                    newly_expired: false,
                     newly_dirty: entry.was_clean(before),
                 };
             }

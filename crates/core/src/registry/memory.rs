@@ -1,15 +1,42 @@
-//! The registry's memory: how much it is and how it is shared out.
+//! The registry's memory: what it consists of, and how much of it a number of sessions needs.
 //!
-//! Partitions of slots, each with buckets of its own. Sessions fall to partitions by chance, so that each has some slots
-//! to spare, and none is full long before the others.
+//! | part | size | holds |
+//! | --- | --- | --- |
+//! | [`Partition`], P of them | 128 | generation, invalidations of sessions without an entry, head of the free list, the eviction's hand, slots in use |
+//! | [`Slot`], S of them | 96 | the entries |
+//! | buckets, S of them | 4 | heads of the chains |
+//!
+//! Each partition has its own slots, buckets and lock. The digest of a session id is as good as random, so it serves as
+//! the hash: its first 8 bytes choose the partition; the next 8, mixed with the OIDs of database and table, the bucket.
+//!
+//! P is the largest power of two that leaves at least 512 sessions to a partition, and 128 at most. Sessions fall into
+//! partitions by chance, so a partition gets more slots than its even share: three standard deviations (3·√share), and a
+//! sixteenth of all that again. The sixteenth is the **reserve**, which is kept for sessions that are expired or are being
+//! invalidated.
+//!
+//! Partitions, slots and buckets together take at most 128 bytes for each of the `max_sessions`.
+//!
+//! Bytes of a slot, and how each is written:
+//!
+//! | bytes | field | written |
+//! | --- | --- | --- |
+//! | 0–7 | [`word`](super::word) | atomic maximum or compare-and-exchange, under the shared lock |
+//! | 8–15 | `flushed`: the activity that the row is known to have | atomic maximum, under the shared lock |
+//! | 16–39 | `opened_at`, `idle_delay`, `absolute_delay`; a delay of 0 is none | under the exclusive lock |
+//! | 40–47 | `version` of the row | under the exclusive lock |
+//! | 48–79 | digest | under the exclusive lock |
+//! | 80–87 | OIDs of database and table | under the exclusive lock |
+//! | 88–91 | the next slot in the chain, or on the free list | under the exclusive lock |
+//! | 92–95 | flags, and a count of invalidations | under the exclusive lock; `FLUSHED` under the shared one |
+//!
+//! Times are microseconds since 2000.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The end of a chain.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// One session. All of it is written under the partition's exclusive lock, but for `word` and `flushed`, which only
-/// move forward. Zeroed memory is not a slot: see [`Memory::format`].
+/// One session. Zeroed memory is not a valid slot: see [`Memory::format`].
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Slot {
@@ -27,48 +54,48 @@ pub struct Slot {
     pub(super) table: AtomicU32,
     /// The next slot of the bucket's chain, or of the free list.
     pub(super) next: AtomicU32,
-    /// See `flags`.
+    /// See [`flags`].
     pub(super) flags: AtomicU32,
 }
 
-/// What `Slot::flags` says: how many transactions that are committing have changed the session, and some bits.
+/// The bits of `Slot::flags`: some flags, and a count.
 pub(super) mod flags {
-    /// The entry holds a session.
+    /// The slot holds an entry.
     pub const USED: u32 = 1 << 31;
     /// The row may have changed since it was read.
     pub const UNVERIFIED: u32 = 1 << 30;
-    /// The last change was a close.
+    /// The login is over.
     pub const CLOSED: u32 = 1 << 29;
     /// The row was written since it was read.
     pub const FLUSHED: u32 = 1 << 28;
-    /// Clocks and limits are those of a row of the entry's version.
+    /// Clocks and limits are those of a row with the entry's version.
     pub const OF_ROW: u32 = 1 << 27;
-    /// Transactions that are committing a change of it.
-    pub const FLUX: u32 = (1 << 16) - 1;
+    /// How many transactions that change the session are committing.
+    pub const INVALIDATIONS: u32 = (1 << 16) - 1;
 }
 
-/// The part of a partition that is not slots. On cache lines of its own.
+/// The head of a partition, on cache lines of its own.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct Partition {
-    /// Counts what could make a row that was read before it stale.
+    /// Counts whatever can make a row old that was read before it.
     pub(super) generation: AtomicU64,
-    /// Transactions that are committing changes of sessions that had no entry.
-    pub(super) absent_flux: AtomicU32,
+    /// How many sessions without an entry are being invalidated.
+    pub(super) absent_invalidations: AtomicU32,
     /// The first free slot, relative to the partition.
     pub(super) free: AtomicU32,
-    /// Where eviction goes on.
+    /// Where the next eviction begins.
     pub(super) hand: AtomicU32,
     /// Slots in use.
     pub(super) used: AtomicU32,
 }
 
-/// How the memory for a number of sessions is shared out.
+/// How many partitions and slots there are for a number of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Partitions, a power of two; as many locks are needed.
+    /// Partitions, a power of two. As many locks are needed.
     pub partitions: usize,
-    /// Slots, and buckets, of each.
+    /// Slots of each partition, and its buckets.
     pub slots_per_partition: usize,
 }
 
@@ -76,7 +103,7 @@ impl Layout {
     /// The most partitions.
     pub const MAX_PARTITIONS: usize = 128;
 
-    /// For at least this many sessions.
+    /// A layout for at least this many sessions.
     pub fn for_sessions(sessions: usize) -> Self {
         let sessions = sessions.clamp(1, 1 << 30);
         let wanted = (sessions / 512).clamp(1, Self::MAX_PARTITIONS);
@@ -88,7 +115,7 @@ impl Layout {
         } else {
             3 * (even as f64).sqrt().ceil() as usize
         };
-        // A sixteenth more, so that a seventeenth of the whole is the reserve.
+        // A sixteenth on top, so that the reserve is a seventeenth of the whole.
         let slots_per_partition = even + spare + (even + spare).div_ceil(16);
         Self {
             partitions,
@@ -101,33 +128,31 @@ impl Layout {
         self.partitions * self.slots_per_partition
     }
 
-    /// Bytes of all that is needed.
+    /// Bytes of partitions, slots and buckets.
     pub fn bytes(&self) -> usize {
         self.partitions * size_of::<Partition>() + self.slots() * (size_of::<Slot>() + size_of::<AtomicU32>())
     }
 }
 
-/// How many of a partition's slots are kept for marks and for sessions in flux, so that these find room where all the
-/// rest is dirty.
+/// How many slots of a partition are the reserve.
 pub(super) fn reserve(slots_per_partition: usize) -> usize {
     slots_per_partition / 17
 }
 
-/// The memory itself, handed in by whoever has it.
+/// The memory itself, which the caller provides.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory<'m> {
-    /// As many as the layout says.
+    /// As many as [`Layout::partitions`].
     pub partitions: &'m [Partition],
-    /// As many as the layout says, the first partition's first.
+    /// As many as [`Layout::slots`], those of the first partition first.
     pub slots: &'m [Slot],
     /// As many as slots: the head of each chain, relative to the partition.
     pub buckets: &'m [AtomicU32],
 }
 
 impl Memory<'_> {
-    /// Makes memory of any contents an empty registry. Nobody else may use it meanwhile.
+    /// Turns memory with any contents into an empty registry. Nobody else may use it at the same time.
     pub fn format(&self) {
-        use std::sync::atomic::Ordering::Relaxed;
         let per_partition = (self.slots.len() / self.partitions.len()) as u32;
         for bucket in self.buckets {
             bucket.store(NONE, Relaxed);
@@ -140,7 +165,7 @@ impl Memory<'_> {
         }
         for partition in self.partitions {
             partition.generation.store(0, Relaxed);
-            partition.absent_flux.store(0, Relaxed);
+            partition.absent_invalidations.store(0, Relaxed);
             partition.free.store(0, Relaxed);
             partition.hand.store(0, Relaxed);
             partition.used.store(0, Relaxed);

@@ -1,145 +1,101 @@
 //! The live sessions, in memory that all backends share.
 //!
-//! Plain data and logic: memory and locks are handed in, time and rows too. See `docs/architecture.md` for the whole
-//! protocol; in short:
+//! Plain data and logic: the caller hands in memory, locks, rows and the time. Each operation is a method of [`Registry`].
 //!
-//! - A **check** finds its entry under the partition's shared lock, judges it, and touches it with one atomic maximum or
-//!   marks it with one compare-and-exchange ([`word`]). It allocates nothing.
-//! - An entry is a **copy of a row**, good as long as nobody has committed a change of that row. Whoever changes a row
-//!   puts its entry *in flux* before committing ([`Registry::begin_flux`]: checks then ask the row) and makes it
-//!   *unverified* afterwards ([`Registry::end_flux`]: the next check reads the row again). Activity is kept where the
-//!   row's version is still the entry's.
-//! - A **load** notes the partition's generation, reads the row, and inserts it only if the generation still stands:
-//!   every end of a flux bumps it, so that no row read before a commit gets in after it. A session in flux that has no
-//!   entry gets one for the purpose; where there is no room, the whole partition takes no loads for that moment.
-//! - **Eviction** takes only what the row knows too: clean, unmarked, not in flux. Where all of a sample is dirty, a
-//!   database that has clearly more of it than the one that needs room gives up an entry all the same ([`table`]): it
-//!   loses activity, and its expiries are kept in another way ([`unrecorded`]).
+//! An **entry** is a copy of one session's row, with what only memory knows of that login: newer activity, and the **expired
+//! flag**, which is set once a check or the purge has found the session past a limit. Both are in one atomic [`Word`], so
+//! that a touch and an expiry cannot overwrite each other.
 //!
-//! Locks: one partition's at a time, and nothing is called under it but what is in this module, and
+//! A login has a **version**: a sequence gives a new one to every insert and to every change of clocks, limits or digest,
+//! while the row is locked. So of two versions of one session the later writer has the greater one. What an entry knows
+//! counts only for a row of the entry's version. A flush of activity to the row keeps the version.
+//!
+//! # States of an entry
+//!
+//! | state | how an entry gets there | what a check does |
+//! | --- | --- | --- |
+//! | verified | a row was loaded, and nothing had changed since the ticket was taken | answers from the entry |
+//! | unverified | a transaction that changed the session has ended; or the entry was restored after a restart | reads the row and loads it; activity and expired flag stay if the row has the entry's version |
+//! | being invalidated | a transaction that changed the session is about to commit; the entry counts these | answers from the row; records its touch or expiry in the entry if that has the row's version |
+//! | placeholder | an invalidation began for a session that had no entry | as above; the next load fills it |
+//! | expired | its flag was set, in any of these states | answers `idle_expired` or `absolute_expired` whatever the limits are now, as long as the row has the entry's version |
+//! | closed | the transaction that ended the login has committed, or [`Registry::retire`] was called | finds no row, and answers `closed` |
+//!
+//! # A check
+//!
+//! 1. [`Registry::check`], shared lock. If the entry is verified, judge it, then touch it, set its flag or leave it: one lock,
+//!    one atomic step, no allocation. If the session is being invalidated, go to 4. Otherwise take a [`Ticket`], which
+//!    holds the partition's generation.
+//! 2. The caller reads the newest committed row.
+//! 3. [`Registry::load_if`], exclusive lock. If the generation is still the ticket's, insert the row or refresh the entry.
+//!    Start again at 1. If the partition is full, answer from the row. If there is no row, [`Registry::missing`] removes
+//!    the entry, and the answer is `closed` or `unknown`.
+//! 4. The caller judges the row, with what [`Registry::held`] returns for its version, and records the result by
+//!    [`Registry::touch`], [`Registry::touch_by_row`] or [`Registry::set_expired`]. If one of these returns `Over`, the row
+//!    is not the newest, or a transaction is about to hand its login's activity on to another version: start again at 1.
+//!    So no check gives an answer whose touch or expiry would be lost with a login that is over.
+//!
+//! After some failed attempts the row answers as in 4, whatever state the entry is in.
+//!
+//! # A change
+//!
+//! A transaction goes through three steps for each session it has changed ([`invalidation`]):
+//!
+//! 1. Just before the commit, [`Registry::begin_invalidation`]: from now on checks read the row.
+//! 2. After the commit, before it returns, [`Registry::retire`] for each login that a committed version goes on from (a
+//!    rotation, or a change of limits). Nothing gets into a retired login, and the word that it ended with is handed on.
+//! 3. [`Registry::end_invalidation`]: the generation goes up, the entry becomes unverified, and takes over what the
+//!    transaction's own checks found ([`change`]). After an abort this is the only step.
+//!
+//! # Why no old row is loaded
+//!
+//! - A row that was read before a commit: the session is being invalidated from before the commit until after it, and a load
+//!   in that time inserts nothing. A later load fails, since the generation has moved, unless its ticket was taken after
+//!   the invalidation; then its row was read after the commit.
+//! - A row that was read before a flush, with older activity: the entry keeps the newer activity, and when an entry is evicted
+//!   whose row was written since it was loaded, the generation goes up.
+//! - A check that begins after a commit has returned sees the change: the invalidation had ended by then, so the entry is
+//!   unverified or gone, and the check reads the row under a snapshot that sees the commit.
+//!
+//! # Locks
+//!
+//! An operation holds the lock of one partition at a time. Under it, nothing runs but code of this module and
 //! [`Locks::displaced`].
 
 pub mod change;
 mod checks;
-mod flux;
+mod entry;
+mod eviction;
+mod expire;
+mod handle;
+pub mod invalidation;
+mod key;
+mod locks;
 pub mod memory;
+mod row;
+mod save;
 pub mod snapshot;
+mod sweep;
 mod table;
 mod unrecorded;
-mod upkeep;
 pub mod word;
 
 #[cfg(test)]
 mod interleaving;
 #[cfg(test)]
+mod test_support;
+#[cfg(test)]
 mod tests;
 
-use std::sync::atomic::AtomicU32;
-
-use crate::digest::Digest;
-use crate::verdict::{Expiry, Session};
-
 pub use checks::{Checked, Held, Loaded, Missing, Ticket, Touched};
-pub use flux::{Estate, Flux, Outcome};
+pub use entry::{EntryFilter, EntryView};
+pub use expire::SetExpired;
+pub use handle::Registry;
+pub use invalidation::{EntryUpdate, Invalidation, Outcome};
+pub use key::Key;
+pub use locks::{Displaced, Locks, Lost};
 pub use memory::{Layout, Memory, Partition, Slot};
-use table::Table;
+pub use row::Row;
+pub use sweep::ScanCursor;
 pub use unrecorded::{Unrecorded, UnrecordedLimits};
-pub use upkeep::{Marked, Round, Seen, Wanted};
 pub use word::Word;
-
-/// An entry that its row does not know, and that makes room for a session of another database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Displaced {
-    /// Whose it was.
-    pub database: u32,
-    /// What was lost with it.
-    pub lost: Lost,
-}
-
-/// What an entry knew that its row does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// Activity: the session may end early.
-    Activity,
-    /// That the session, as it was, was found expired.
-    Expiry(Session, Expiry),
-}
-
-/// The partitions' locks, and who is told of what happens under them.
-pub trait Locks {
-    /// Runs `work` under the partition's lock, shared with others who read.
-    fn shared<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R;
-    /// As [`Locks::shared`]; `work` is told whether the lock had to be waited for.
-    fn shared_timed<R>(&self, partition: usize, work: impl FnOnce(bool) -> R) -> R {
-        self.shared(partition, || work(false))
-    }
-    /// Runs `work` under the partition's lock, alone.
-    fn exclusive<R>(&self, partition: usize, work: impl FnOnce() -> R) -> R;
-    /// An entry is about to go; under the partition's lock, held alone. From the return of this on, an expiry that is lost
-    /// is to be known in another way.
-    fn displaced(&self, displaced: Displaced);
-}
-
-/// A session's name among all databases: an extension dropped and created anew finds nothing of the old, as its table
-/// has another OID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// OID of the database.
-    pub database: u32,
-    /// OID of the session table.
-    pub table: u32,
-    /// Digest of the session id.
-    pub digest: Digest,
-}
-
-/// A row as it was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Clocks and limits.
-    pub session: Session,
-    /// Which opening of the session id it is.
-    pub version: i64,
-}
-
-/// The registry.
-#[derive(Clone, Copy, Debug)]
-pub struct Registry<'m, L> {
-    table: Table<'m>,
-    locks: L,
-}
-
-impl<'m, L: Locks> Registry<'m, L> {
-    /// Over memory that was formatted, with as many locks as it has partitions.
-    pub fn new(memory: Memory<'m>, locks: L) -> Self {
-        Self {
-            table: Table::new(memory),
-            locks,
-        }
-    }
-
-    /// Makes memory of any contents an empty registry. Nobody else may use it meanwhile.
-    pub fn format(&self) {
-        self.table.format();
-    }
-
-    /// Where looking for a session begins, so that the processor can be told to fetch it ahead. No lock, no promise.
-    pub fn bucket(&self, key: &Key) -> &'m AtomicU32 {
-        self.table.bucket(self.table.place(key))
-    }
-
-    /// The slot where a session most probably is, likewise.
-    pub fn probable_slot(&self, key: &Key) -> Option<&'m Slot> {
-        self.table.probable_slot(self.table.place(key))
-    }
-
-    /// A new entry, to be filled; `None` where there is no room. Under the exclusive lock.
-    fn insert(&self, place: table::Place, key: &Key, room: table::Room) -> Option<table::Entry<'m>> {
-        self.table
-            .insert(place, key, room, |displaced| self.locks.displaced(displaced))
-    }
-
-    /// How many entries are in use, and how many there is room for. No lock: a figure for people.
-    pub fn fill(&self) -> (usize, usize) {
-        self.table.fill()
-    }
-}

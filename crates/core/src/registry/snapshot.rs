@@ -18,9 +18,8 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::table::Room;
-use super::word::Word;
-use super::{Key, UnrecordedLimits};
+use super::key::Key;
+use super::unrecorded::UnrecordedLimits;
 use crate::digest::Digest;
 
 /// What such a file begins with; the next byte is the format's version.
@@ -106,14 +105,6 @@ impl SavedSession {
             digest: *key.digest.as_bytes(),
             version,
             word,
-        }
-    }
-
-    /// A mark may lie where marks do.
-    pub(super) fn room(&self) -> Room {
-        match Word::from_bits(self.word).mark() {
-            Some(_) => Room::All,
-            None => Room::ForLoads,
         }
     }
 
@@ -321,7 +312,7 @@ impl<W: Write> Write for Hashing<W> {
 mod tests {
     use std::io::Cursor;
 
-    use super::super::tests::key;
+    use super::super::test_support::key;
     use super::*;
 
     const HERE: Binding = Binding {

@@ -156,7 +156,7 @@ fn limit_of(word: u64) -> Option<TimeDelta> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::at;
+    use super::super::test_support::at;
     use super::*;
 
     fn used_at(seconds: i64) -> Session {

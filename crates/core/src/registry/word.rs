@@ -1,8 +1,26 @@
-//! Activity and mark in one atomic word, so that a touch and an expiry cannot cross.
+//! Activity and expired flag in one atomic word, so that a touch and an expiry cannot overwrite each other.
 //!
-//! The upper two bits are the mark, the lower 62 the activity. A touch is a maximum: it cannot move activity backwards,
-//! and as every marked word is greater than every unmarked one, it cannot clear a mark. An expiry is a compare-and-
-//! exchange on the very word that was judged: it fails where a touch came first.
+//! ```text
+//!  63  62 61                                                            0
+//! ┌──────┬───────────────────────────────────────────────────────────────┐
+//! │ flag │ activity: microseconds since PostgreSQL's earliest timestamp  │
+//! └──────┴───────────────────────────────────────────────────────────────┘
+//!   0: none   1: idle_expired   2: absolute_expired
+//! ```
+//!
+//! - A **touch** is an atomic maximum with (no flag, now). It cannot move activity backwards. It cannot clear a flag either,
+//!   since every word with a flag is greater than every word without one. The word that it replaces shows whether the
+//!   touch made the entry dirty.
+//! - An **expiry** is a compare-and-exchange from the word that was judged to the same activity with the flag. If a touch came
+//!   first, it fails, and the check judges again. So a check's judgement and its record are one step.
+//!
+//! An entry is **dirty** if its activity is later than the activity that its row is known to have, and it has no flag. Touch
+//! and flush read each other's field in sequentially consistent order. If both happen at once, one of them sees the other,
+//! and the database is marked as having activity to flush.
+//!
+//! If an activity is later than now, because the clock was set back, it is judged as now. The word keeps it until the purge
+//! sets the clocks of the row and gives it a new version.
+
 use crate::time::{EARLIEST, Timestamp};
 use crate::verdict::Expiry;
 
@@ -15,32 +33,32 @@ const ACTIVITY_MASK: u64 = (1 << ACTIVITY_BITS) - 1;
 pub struct Word(u64);
 
 impl Word {
-    /// Unmarked, with this activity. Times beyond what a word holds become its nearest.
+    /// This activity, without the expired flag. A time that is out of a word's range becomes the nearest one within.
     pub fn of(activity: Timestamp) -> Self {
         let since = activity.micros().saturating_sub(EARLIEST);
         Self(u64::try_from(since).unwrap_or(0).min(ACTIVITY_MASK))
     }
 
-    /// As stored.
+    /// A word as it is stored.
     pub fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// To be stored.
+    /// The bits to store.
     pub fn bits(self) -> u64 {
         self.0
     }
 
-    /// The same activity, marked.
-    pub fn marked(self, expiry: Expiry) -> Self {
-        let mark = match expiry {
+    /// The same activity, with the expired flag.
+    pub fn with_expiry(self, expiry: Expiry) -> Self {
+        let flag = match expiry {
             Expiry::Idle => 1,
             Expiry::Absolute => 2,
         };
-        Self(self.0 & ACTIVITY_MASK | mark << ACTIVITY_BITS)
+        Self(self.0 & ACTIVITY_MASK | flag << ACTIVITY_BITS)
     }
 
-    /// The same mark, and no later activity than this.
+    /// The same flag, and an activity that is not later than `latest`.
     pub fn no_later_than(self, latest: Timestamp) -> Self {
         let activity = (self.0 & ACTIVITY_MASK).min(Self::of(latest).0);
         Self(self.0 & !ACTIVITY_MASK | activity)
@@ -51,12 +69,13 @@ impl Word {
         Timestamp::from_micros((self.0 & ACTIVITY_MASK) as i64 + EARLIEST)
     }
 
-    /// What it is marked as, if it is.
-    pub fn mark(self) -> Option<Expiry> {
+    /// The expired flag: which limit the session was found to have passed, if any.
+    pub fn expiry(self) -> Option<Expiry> {
         match self.0 >> ACTIVITY_BITS {
             0 => None,
             1 => Some(Expiry::Idle),
-            _ => Some(Expiry::Absolute),
+            // 3 is never stored.
+            2.. => Some(Expiry::Absolute),
         }
     }
 }
@@ -66,30 +85,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_marked_word_is_greater_than_every_unmarked_one() {
+    fn every_expired_word_is_greater_than_every_unexpired_one() {
         let latest = Word::of(Timestamp::from_micros(i64::MAX));
         for expiry in [Expiry::Idle, Expiry::Absolute] {
-            assert!(Word::of(Timestamp::from_micros(i64::MIN)).marked(expiry).bits() > latest.bits());
+            let expired = Word::of(Timestamp::from_micros(i64::MIN)).with_expiry(expiry);
+            assert!(expired.bits() > latest.bits());
         }
     }
 
     #[test]
-    fn activity_is_cut_off_and_the_mark_stays() {
+    fn activity_is_cut_off_and_the_expired_flag_stays() {
         let (now, later) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
-        for word in [Word::of(later), Word::of(later).marked(Expiry::Absolute)] {
+        for word in [Word::of(later), Word::of(later).with_expiry(Expiry::Absolute)] {
             assert_eq!(word.no_later_than(now).activity(), now);
-            assert_eq!(word.no_later_than(now).mark(), word.mark());
+            assert_eq!(word.no_later_than(now).expiry(), word.expiry());
             assert_eq!(word.no_later_than(later), word);
         }
     }
 
     #[test]
-    fn activity_and_mark_are_told_apart() {
+    fn activity_and_expired_flag_do_not_mix() {
         for micros in [EARLIEST, -1, 0, 1, 850_000_000_000_000_000] {
             let word = Word::of(Timestamp::from_micros(micros));
-            assert_eq!((word.activity().micros(), word.mark()), (micros, None));
-            assert_eq!(word.marked(Expiry::Absolute).mark(), Some(Expiry::Absolute));
-            assert_eq!(word.marked(Expiry::Idle).activity().micros(), micros);
+            assert_eq!((word.activity().micros(), word.expiry()), (micros, None));
+            assert_eq!(word.with_expiry(Expiry::Absolute).expiry(), Some(Expiry::Absolute));
+            assert_eq!(word.with_expiry(Expiry::Idle).activity().micros(), micros);
         }
         assert_eq!(Word::of(Timestamp::from_micros(i64::MIN)).activity().micros(), EARLIEST);
     }
