@@ -35,6 +35,9 @@ export PGRX_PG_CONFIG_PATH=$PG_CONFIG PGRX_HOME=$root/target/pgrx
 cargo clippy -q -p "$name" --no-default-features --features "pg$PG" -- -D warnings
 cargo clippy -q --workspace --exclude "$name" --all-targets -- -D warnings
 
+say "no file imports in a circle"
+scripts/check-imports.py
+
 say "each Cargo.lock fits its manifests"
 cargo metadata --locked --format-version 1 >/dev/null
 cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null

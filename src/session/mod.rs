@@ -11,10 +11,11 @@
 //! | `lock` | finding the newest tuple of a session and locking it |
 //! | `expiry` | recording that a session is expired, so that it stays so |
 //! | `end` | ending a session: row, event, notice, note |
-//! | `check` | checks, by `preloaded` or `rows_only` |
+//! | `check`, `answer` | checks, by `preloaded` or `rows_only`; what they are asked and answer |
 //! | `lifecycle` | open, close, revoke, rotate |
 //! | `flush`, `purge`, `clock_skew` | what the worker does, and the functions that do it by hand |
 
+mod answer;
 pub mod check;
 pub mod clock_skew;
 pub mod context;

@@ -20,7 +20,7 @@ use session_timeout_core::registry::{Checked, Loaded, Missing, Row, Touched, Unr
 use session_timeout_core::time::{Clock, Timestamp};
 use session_timeout_core::verdict::{Expiry, Judgement, Request, Status, judge};
 
-use super::check::{Answer, Check};
+use super::answer::{Answer, Check};
 use super::expiry::{self, FoundExpired, Recorded};
 use super::known::Known;
 use crate::pg::clock::CheckClock;

@@ -4,7 +4,7 @@ use session_timeout_core::registry::Row;
 use session_timeout_core::time::Timestamp;
 use session_timeout_core::verdict::{Judgement, Request, Status, judge, touch_is_due};
 
-use super::check::{Answer, Check};
+use super::answer::{Answer, Check};
 use super::end::end_one;
 use super::lock::{VersionLock, find_and_lock, try_lock_version};
 use crate::error::Error;
