@@ -1,4 +1,4 @@
-//! The digest under which a session is known.
+//! The digest under which a session is stored.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub const MAX_SID_BYTES: usize = 1024;
 /// The most bytes a user name may have.
 pub const MAX_USER_NAME_BYTES: usize = 1024;
 
-/// The SHA-256 of a session id's bytes: the only form in which a session id is stored, keyed or shown.
+/// The SHA-256 of a session id's bytes. In no other form is a session id stored, used as a key, or shown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; Self::LEN]);
 
@@ -18,12 +18,12 @@ impl Digest {
     /// Bytes of a digest.
     pub const LEN: usize = 32;
 
-    /// The digest of a session id, whatever its bytes.
+    /// The digest of a session id, which may be any bytes.
     pub fn of(sid: &[u8]) -> Self {
         Self(Sha256::digest(sid).into())
     }
 
-    /// The digest with these bytes; `None` where there are not 32.
+    /// The digest with these bytes; `None` if there are not 32.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }

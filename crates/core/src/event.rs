@@ -1,4 +1,4 @@
-//! What is told of a session that ended: the kinds of `session_event` rows and the notices on the channel.
+//! What is reported of a session that has ended: the kind of its `session_event` row, and the notice on the channel.
 
 use std::ops::RangeInclusive;
 
@@ -7,20 +7,19 @@ use serde::{Serialize, Serializer};
 use crate::digest::Digest;
 use crate::verdict::Expiry;
 
-/// The channel of `LISTEN` on which notices are sent.
+/// The channel of `LISTEN` that notices are sent on.
 pub const CHANNEL: &str = "session_timeout";
 
 /// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Idle for too long.
     IdleExpired,
     /// Too old.
     AbsoluteExpired,
-    /// `close_session`, or its row was deleted by hand.
+    /// Closed by `close_session`, or by a DELETE of its row.
     Closed,
-    /// `close_user_sessions`.
+    /// Closed by `close_user_sessions`.
     Revoked,
 }
 
@@ -36,6 +35,12 @@ impl Kind {
     }
 }
 
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl From<Expiry> for Kind {
     fn from(expiry: Expiry) -> Self {
         match expiry {
@@ -45,17 +50,17 @@ impl From<Expiry> for Kind {
     }
 }
 
-/// One ended session, as a notice tells it.
+/// A session that has ended, as it stands in a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// The `id` of its `session_event` row; `None` where no events are kept.
+    /// The `id` of its `session_event` row; `None` if no events are kept.
     pub event: Option<i64>,
     /// Which session.
     pub digest: Digest,
 }
 
-/// The most sessions one notice names. PostgreSQL refuses a payload of 8000 bytes or more (`NotifyMyFrontEnd`'s
-/// `NOTIFY_PAYLOAD_MAX_LENGTH`); a digest takes 67 of them, the rest at most 100.
+/// The most sessions in one notice. PostgreSQL refuses a payload of 8000 bytes or more (`NOTIFY_PAYLOAD_MAX_LENGTH`). A digest
+/// takes 67 of them, the rest at most 100.
 pub const MAX_PER_NOTICE: usize = 115;
 
 #[derive(Serialize)]
@@ -66,7 +71,7 @@ struct Notice<'a> {
     digests: &'a [Digest],
 }
 
-/// `[first id, last id]`, or `[]` where no events are kept.
+/// `[first id, last id]`, or `[]` if no events are kept.
 fn as_pair<S: Serializer>(events: &Option<RangeInclusive<i64>>, serializer: S) -> Result<S::Ok, S::Error> {
     match events {
         Some(ids) => serializer.collect_seq([ids.start(), ids.end()]),
@@ -74,8 +79,8 @@ fn as_pair<S: Serializer>(events: &Option<RangeInclusive<i64>>, serializer: S) -
     }
 }
 
-/// The payloads that tell of `ended`: JSON `{"kind", "events": [first id, last id], "digests": [hex, …]}`, as many as
-/// it takes for each to be sent, every digest in just one of them, in the order given.
+/// The payloads that report `ended`: JSON `{"kind", "events": [first id, last id], "digests": [hex, …]}`. There are as many
+/// as PostgreSQL's limit requires. Each digest is in one of them, in the order given.
 pub fn notices(kind: Kind, ended: &[Ended]) -> impl Iterator<Item = String> + '_ {
     ended.chunks(MAX_PER_NOTICE).filter_map(move |chunk| {
         let ids = || chunk.iter().filter_map(|one| one.event);

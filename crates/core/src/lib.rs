@@ -1,23 +1,24 @@
 //! The rules of `inactive_session_timeout`, as plain functions of values.
 //!
-//! Nothing here knows PostgreSQL, reads a clock or does any I/O: time, rows and texts are handed in, decisions come
-//! back. The extension's library converts at the border (see the root package), the tests here need no server.
+//! Nothing here knows PostgreSQL, reads a clock or does I/O of its own: the caller passes time, rows and texts, and gets
+//! decisions back. The extension's library, the root package, converts at the border. The tests here need no server.
 //!
 //! | module | what it decides |
 //! | --- | --- |
-//! | [`digest`] | the name under which a session is known |
+//! | [`digest`] | the name under which a session is stored |
 //! | [`params`] | the parameters: keys, defaults, what is refused |
-//! | [`span`] | how a time parameter's text is read |
+//! | [`span`] | how the text of a time parameter is read |
 //! | [`time`] | points in time, saturating arithmetic |
 //! | [`url`] | which URLs are ignored |
 //! | [`verdict`] | what a check answers |
-//! | [`event`] | what is told of a session that ended |
+//! | [`event`] | what is reported of a session that has ended |
 //! | [`registry`] | the live sessions in shared memory |
-//! | [`savepoints`] | what a rollback to a savepoint leaves of what a transaction has noted |
+//! | [`savepoints`] | which of a transaction's notes a rollback to a savepoint leaves |
 #![forbid(unsafe_code)]
 
 pub mod digest;
 pub mod event;
+mod excerpt;
 pub mod params;
 pub mod registry;
 pub mod savepoints;

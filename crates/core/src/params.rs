@@ -1,89 +1,165 @@
 //! The parameters: their names, defaults, and what their values may be.
 //!
-//! A value is checked when it is written ([`validate`]) and read with the same code ([`Params::set`]), so no row can hold
-//! what a check cannot use. Writing is stricter in one point: a positive time that would be rounded to 0, which switches
-//! things off, is refused. In a row that an earlier version has let in it is the shortest time there is.
+//! A value is checked when it is written ([`validate`]) by the code that reads it ([`Params::set`]), so no row can hold what
+//! a check cannot use. Writing is stricter in one point: it refuses a positive time that would be rounded to 0, which switches
+//! things off. If an earlier version has let such a time into a row, it is read as the shortest time there is.
 
 use std::sync::LazyLock;
 
 use chrono::TimeDelta;
 
+use crate::excerpt::excerpt;
 use crate::span;
-use crate::url::{self, IgnoredUrls, excerpt};
+use crate::url::IgnoredUrls;
 
 /// What the name of every parameter begins with. A key that begins with it and is not a [`Key`] is refused.
 pub const PREFIX: &str = "inactive_session_time_out_";
 
-/// A parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Key {
-    /// How long a session may be idle.
-    Delay,
-    /// The list of paths that never count as activity.
-    IgnoredUrl,
-    /// What a check on an ignored path does.
-    IgnoredUrlMode,
-    /// How long a session may live, active or not.
-    AbsoluteDelay,
-    /// How long before its expiry a session is warned.
-    Warning,
-    /// How often activity is written to rows.
-    FlushInterval,
-    /// How often expired rows are looked for.
-    PurgeInterval,
-    /// How long events are kept.
-    EventRetention,
+/// A parameter, as its row and its messages need it.
+struct Spec {
+    /// The key of its row.
+    name: &'static str,
+    /// The value of its seeded row, in force if there is no row. Numbers are seconds.
+    default: &'static str,
+    kind: Kind,
+    /// What its value may be, with an example.
+    hint: &'static str,
 }
 
-impl Key {
-    /// Every parameter, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
-        Self::Delay,
-        Self::IgnoredUrl,
-        Self::IgnoredUrlMode,
-        Self::AbsoluteDelay,
-        Self::Warning,
-        Self::FlushInterval,
-        Self::PurgeInterval,
-        Self::EventRetention,
-    ];
+/// How a value is read.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// The patterns of [`IgnoredUrls`].
+    UrlList,
+    /// The name of an [`IgnoredUrlMode`].
+    Mode,
+    /// Seconds or an interval.
+    Time(Least),
+}
 
+/// The least time that a parameter takes.
+#[derive(Clone, Copy)]
+enum Least {
+    /// Any: 0 or less switches the limit off.
+    Any,
+    Zero,
+    MoreThanZero,
+}
+
+/// Makes [`Key`], and its [`Spec`]s, of one table.
+macro_rules! parameters {
+    ($($(#[$doc:meta])* $key:ident: $spec:tt)*) => {
+        /// A parameter.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Key {
+            $($(#[$doc])* $key,)*
+        }
+
+        impl Key {
+            /// Every parameter, in the order of the documentation.
+            pub const ALL: [Self; [$(Self::$key),*].len()] = [$(Self::$key),*];
+
+            const fn spec(self) -> &'static Spec {
+                match self {
+                    $(Self::$key => &Spec $spec,)*
+                }
+            }
+        }
+    };
+}
+
+parameters! {
+    /// How long a session may be idle.
+    Delay: {
+        name: "inactive_session_time_out_delay",
+        default: "7200",
+        kind: Kind::Time(Least::Any),
+        hint: LIMIT_HINT,
+    }
+
+    /// The list of paths that never count as activity.
+    IgnoredUrl: {
+        name: "inactive_session_time_out_ignored_url",
+        default: "/calendar/notify,/longpolling/poll,/longpolling/im_status,/websocket",
+        kind: Kind::UrlList,
+        hint: "List paths, separated by commas or newlines, without scheme, host or query; * stands for any characters, \
+            for example /longpolling/*,/websocket.",
+    }
+
+    /// What a check on an ignored path does.
+    IgnoredUrlMode: {
+        name: "inactive_session_time_out_ignored_url_mode",
+        default: "skip_check",
+        kind: Kind::Mode,
+        hint: "Give skip_check (the idle delay is not checked on ignored URLs) or no_refresh (it is checked, and \
+            activity stays as it is).",
+    }
+
+    /// How long a session may live, active or not.
+    AbsoluteDelay: {
+        name: "inactive_session_time_out_absolute_delay",
+        default: "0",
+        kind: Kind::Time(Least::Any),
+        hint: LIMIT_HINT,
+    }
+
+    /// How long before its expiry a session is warned.
+    Warning: {
+        name: "inactive_session_time_out_warning",
+        default: "300",
+        kind: Kind::Time(Least::Zero),
+        hint: "Give seconds or an interval, 0 or more, for example 300 or 5 minutes.",
+    }
+
+    /// How often activity is written to rows.
+    FlushInterval: {
+        name: "inactive_session_time_out_flush_interval",
+        default: "60",
+        kind: Kind::Time(Least::MoreThanZero),
+        hint: INTERVAL_HINT,
+    }
+
+    /// How often expired rows are looked for.
+    PurgeInterval: {
+        name: "inactive_session_time_out_purge_interval",
+        default: "60",
+        kind: Kind::Time(Least::MoreThanZero),
+        hint: INTERVAL_HINT,
+    }
+
+    /// How long events are kept.
+    EventRetention: {
+        name: "inactive_session_time_out_event_retention",
+        default: "30 days",
+        kind: Kind::Time(Least::Zero),
+        hint: "Give seconds or an interval, 0 or more, for example 30 days; 0 keeps no events.",
+    }
+}
+
+const LIMIT_HINT: &str =
+    "Give seconds or an interval, for example 7200 or 15 minutes; 0 or less switches the limit off.";
+
+const INTERVAL_HINT: &str = "Give seconds or an interval, more than 0, for example 60 or 1 minute.";
+
+impl Key {
     /// The key of its row; begins with [`PREFIX`].
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Delay => "inactive_session_time_out_delay",
-            Self::IgnoredUrl => "inactive_session_time_out_ignored_url",
-            Self::IgnoredUrlMode => "inactive_session_time_out_ignored_url_mode",
-            Self::AbsoluteDelay => "inactive_session_time_out_absolute_delay",
-            Self::Warning => "inactive_session_time_out_warning",
-            Self::FlushInterval => "inactive_session_time_out_flush_interval",
-            Self::PurgeInterval => "inactive_session_time_out_purge_interval",
-            Self::EventRetention => "inactive_session_time_out_event_retention",
-        }
+        self.spec().name
     }
 
-    /// The value of its seeded row, which is also in force where there is no row. Numbers are seconds.
+    /// The value of its seeded row, which is also in force if there is no row. Numbers are seconds.
     #[must_use]
     pub const fn default_value(self) -> &'static str {
-        match self {
-            Self::Delay => "7200",
-            Self::IgnoredUrl => "/calendar/notify,/longpolling/poll,/longpolling/im_status,/websocket",
-            Self::IgnoredUrlMode => "skip_check",
-            Self::AbsoluteDelay => "0",
-            Self::Warning => "300",
-            Self::FlushInterval => "60",
-            Self::PurgeInterval => "60",
-            Self::EventRetention => "30 days",
-        }
+        self.spec().default
     }
 
-    /// The parameter of that name: `None` for a key that does not begin with [`PREFIX`], which is somebody else's and
-    /// stored as it is. Names are case-sensitive.
+    /// The parameter of that name. `None` for a key that does not begin with [`PREFIX`]: somebody else's, stored as it is.
+    /// Names are case-sensitive.
     ///
     /// # Errors
     ///
-    /// A key that begins with [`PREFIX`] and is no parameter; the hint lists those there are.
+    /// A key that begins with [`PREFIX`] and is no parameter; the hint lists the parameters.
     pub fn from_name(name: &[u8]) -> Result<Option<Self>, ParamError> {
         if !name.starts_with(PREFIX.as_bytes()) {
             return Ok(None);
@@ -97,8 +173,8 @@ impl Key {
         }
     }
 
-    /// A key that is stored as somebody else's, and was probably meant as one of these: it differs from [`PREFIX`] in
-    /// case and punctuation only, as `inactive_session_timeout_delay` does.
+    /// Whether a key that is stored as somebody else's was probably meant to be a parameter: it differs from [`PREFIX`] only in
+    /// case and punctuation, like `inactive_session_timeout_delay`.
     #[must_use]
     pub fn misspelled(name: &[u8]) -> Option<Misspelled> {
         let letters = |name: &[u8]| -> Vec<u8> {
@@ -119,34 +195,22 @@ impl Key {
     }
 
     const fn is_time(self) -> bool {
-        !matches!(self, Self::IgnoredUrl | Self::IgnoredUrlMode)
+        match self.spec().kind {
+            Kind::Time(_) => true,
+            Kind::UrlList | Kind::Mode => false,
+        }
     }
 
     fn list() -> String {
         format!("The parameters are: {}.", Self::ALL.map(Self::name).join(", "))
     }
 
-    /// What its value may be, with an example.
     const fn hint(self) -> &'static str {
-        match self {
-            Self::Delay | Self::AbsoluteDelay => {
-                "Give seconds or an interval, for example 7200 or 15 minutes; 0 or less switches the limit off."
-            }
-            Self::IgnoredUrl => url::LIST_HINT,
-            Self::IgnoredUrlMode => {
-                "Give skip_check (the idle delay is not checked on ignored URLs) or no_refresh (it is checked, and \
-                 activity stays as it is)."
-            }
-            Self::Warning => "Give seconds or an interval, 0 or more, for example 300 or 5 minutes.",
-            Self::FlushInterval | Self::PurgeInterval => {
-                "Give seconds or an interval, more than 0, for example 60 or 1 minute."
-            }
-            Self::EventRetention => "Give seconds or an interval, 0 or more, for example 30 days; 0 keeps no events.",
-        }
+        self.spec().hint
     }
 }
 
-/// What a check on an ignored url does.
+/// What a check on an ignored URL does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IgnoredUrlMode {
     /// `skip_check`: the idle delay is not evaluated.
@@ -156,6 +220,12 @@ pub enum IgnoredUrlMode {
 }
 
 impl IgnoredUrlMode {
+    fn from_name(name: &[u8]) -> Option<Self> {
+        [Self::SkipCheck, Self::NoRefresh]
+            .into_iter()
+            .find(|mode| mode.name().as_bytes() == name)
+    }
+
     /// The value that stands for it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -166,7 +236,7 @@ impl IgnoredUrlMode {
     }
 }
 
-/// The parameters in force, parsed. The default is what [`Key::default_value`] says of each.
+/// The parameters in force, parsed. The default is [`Key::default_value`] of each.
 #[derive(Clone, Debug)]
 pub struct Params {
     /// How long a session may be idle; positive. `None`: no idle limit.
@@ -201,7 +271,7 @@ impl Default for Params {
                 event_retention: None,
             };
             for key in Key::ALL {
-                // The values are constants of this file, and a test parses each.
+                // The values are constants of this file, and a test parses each of them.
                 params
                     .set(key, key.default_value().as_bytes())
                     .expect("a default value parses");
@@ -220,8 +290,8 @@ impl Params {
     /// A value that `key` does not take; nothing is changed then.
     pub fn set(&mut self, key: Key, value: &[u8]) -> Result<(), ParamError> {
         match key {
-            Key::Delay => self.delay = positive(time(key, value)?),
-            Key::AbsoluteDelay => self.absolute_delay = positive(time(key, value)?),
+            Key::Delay => self.delay = if_on(time(key, value)?),
+            Key::AbsoluteDelay => self.absolute_delay = if_on(time(key, value)?),
             Key::IgnoredUrl => {
                 self.ignored_urls = IgnoredUrls::parse(value).map_err(|error| ParamError {
                     message: format!("{}: {error}", key.name()),
@@ -229,21 +299,19 @@ impl Params {
                 })?;
             }
             Key::IgnoredUrlMode => {
-                let mode = [IgnoredUrlMode::SkipCheck, IgnoredUrlMode::NoRefresh]
-                    .into_iter()
-                    .find(|mode| mode.name().as_bytes() == value.trim_ascii());
-                self.ignored_url_mode = mode.ok_or_else(|| refused(key, value, "is not a mode"))?;
+                self.ignored_url_mode = IgnoredUrlMode::from_name(value.trim_ascii())
+                    .ok_or_else(|| refused(key, value, "is not a mode"))?;
             }
-            Key::Warning => self.warning = not_negative(key, value)?,
-            Key::FlushInterval => self.flush_interval = more_than_zero(key, value)?,
-            Key::PurgeInterval => self.purge_interval = more_than_zero(key, value)?,
-            Key::EventRetention => self.event_retention = positive(not_negative(key, value)?),
+            Key::Warning => self.warning = time(key, value)?,
+            Key::FlushInterval => self.flush_interval = time(key, value)?,
+            Key::PurgeInterval => self.purge_interval = time(key, value)?,
+            Key::EventRetention => self.event_retention = if_on(time(key, value)?),
         }
         Ok(())
     }
 
-    /// How often activity is written to rows: no more than a tenth of the shortest delay that is on, so that what a
-    /// crash loses is small beside it. A microsecond at least.
+    /// How often activity is written to rows: at most a tenth of the shortest delay that is on, so that a crash loses little
+    /// compared with it. At least a microsecond.
     #[must_use]
     pub fn flush_interval_in_force(&self) -> TimeDelta {
         let shortest = self.delay.into_iter().chain(self.absolute_delay).min();
@@ -256,7 +324,7 @@ impl Params {
 ///
 /// # Errors
 ///
-/// As [`Key::from_name`] and [`Params::set`]; and a positive time that is too short to be told from 0.
+/// As [`Key::from_name`] and [`Params::set`]; and a positive time that would be rounded to 0.
 pub fn validate(key: &[u8], value: &[u8]) -> Result<(), ParamError> {
     let Some(key) = Key::from_name(key)? else {
         return Ok(());
@@ -268,12 +336,12 @@ pub fn validate(key: &[u8], value: &[u8]) -> Result<(), ParamError> {
     Ok(())
 }
 
-/// What there is to say of a key that is stored (a warning, SQLSTATE 01000).
+/// A warning about a key that is stored (SQLSTATE 01000).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misspelled {
-    /// Which key it is, in ASCII, shortened.
+    /// Names the key, in ASCII, shortened.
     pub message: String,
-    /// What was meant.
+    /// Names the parameter that was probably meant.
     pub hint: String,
 }
 
@@ -306,23 +374,18 @@ fn refused(key: Key, value: &[u8], why: &str) -> ParamError {
     }
 }
 
+/// A time that is not less than the parameter takes.
 fn time(key: Key, value: &[u8]) -> Result<TimeDelta, ParamError> {
-    span::parse(value).map_err(|error| refused(key, value, &format!("is not a time: {error}")))
+    let time = span::parse(value).map_err(|error| refused(key, value, &format!("is not a time: {error}")))?;
+    let why = match key.spec().kind {
+        Kind::Time(Least::Zero) if time < TimeDelta::zero() => "is negative",
+        Kind::Time(Least::MoreThanZero) if time <= TimeDelta::zero() => "is not more than 0",
+        Kind::Time(Least::Any | Least::Zero | Least::MoreThanZero) | Kind::UrlList | Kind::Mode => return Ok(time),
+    };
+    Err(refused(key, value, why))
 }
 
-fn positive(time: TimeDelta) -> Option<TimeDelta> {
+/// A time of 0 or less switches things off.
+fn if_on(time: TimeDelta) -> Option<TimeDelta> {
     (time > TimeDelta::zero()).then_some(time)
-}
-
-fn not_negative(key: Key, value: &[u8]) -> Result<TimeDelta, ParamError> {
-    let time = time(key, value)?;
-    if time < TimeDelta::zero() {
-        Err(refused(key, value, "is negative"))
-    } else {
-        Ok(time)
-    }
-}
-
-fn more_than_zero(key: Key, value: &[u8]) -> Result<TimeDelta, ParamError> {
-    positive(time(key, value)?).ok_or_else(|| refused(key, value, "is not more than 0"))
 }

@@ -1,7 +1,8 @@
-//! Values that a rollback to a savepoint takes back.
+//! Values that a rollback to a savepoint undoes.
 
-/// Values by the subtransaction that set them, the newest last. Ids of subtransactions only grow, and one that is set
-/// while another is open ends before it.
+/// Values with the subtransactions that set them, the newest last.
+///
+/// Ids of subtransactions only grow. A subtransaction that begins within another one ends before it.
 #[derive(Clone, Debug)]
 pub struct Savepoints<T>(Vec<(u32, T)>);
 
@@ -12,13 +13,13 @@ impl<T> Default for Savepoints<T> {
 }
 
 impl<T> Savepoints<T> {
-    /// The subtransaction sets a value: what it and those within it had set before is forgotten.
+    /// The subtransaction sets a value, which replaces those that it and the subtransactions within it have set.
     pub fn set(&mut self, subtransaction: u32, value: T) {
         self.roll_back(subtransaction);
         self.0.push((subtransaction, value));
     }
 
-    /// The subtransaction is rolled back, with all that were begun since.
+    /// The subtransaction is rolled back, and so are all that have begun since.
     pub fn roll_back(&mut self, subtransaction: u32) {
         let kept = self.0.iter().take_while(|(by, _)| *by < subtransaction).count();
         self.0.truncate(kept);
@@ -29,7 +30,7 @@ impl<T> Savepoints<T> {
         self.0.last().map(|(_, value)| value)
     }
 
-    /// The newest value that there is a use for.
+    /// The newest value that meets the condition.
     pub fn newest(&self, condition: impl Fn(&T) -> bool) -> Option<&T> {
         self.0
             .iter()
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rollback_brings_back_what_was_set_before_the_savepoint() {
+    fn a_rollback_restores_what_was_set_before_the_savepoint() {
         let mut values = Savepoints::default();
         values.set(1, "first");
         values.set(3, "within");
@@ -55,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_released_savepoint_set_goes_with_the_one_around_it() {
+    fn a_rollback_undoes_what_released_savepoints_within_it_set() {
         let mut values = Savepoints::default();
         values.set(1, "first");
         // 3 is within 2, and is released.
@@ -67,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_value_replaces_those_of_savepoints_that_were_released() {
+    fn a_later_value_replaces_those_of_released_savepoints() {
         let mut values = Savepoints::default();
         values.set(1, "first");
         values.set(3, "released");
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_the_newest_that_fits_is_found() {
+    fn of_several_values_the_newest_that_meets_the_condition_is_found() {
         let mut values = Savepoints::default();
         values.set(1, 10);
         values.set(2, 20);

@@ -1,26 +1,28 @@
 //! Spans of time as an administrator writes them: a number of seconds, or an interval.
 //!
-//! The words, and how they are put together, are those of PostgreSQL's `interval` under its default `IntervalStyle`:
-//! what both accept, both read alike, down to the sign that applies to its own field only. What PostgreSQL reads by
-//! guessing (a comma between digits, `1-2` for years and months, units cut short, a word without a number) is refused
-//! here. A month counts as 30 days, a year as 12 months, a day as 24 hours.
+//! The grammar is that of PostgreSQL's `interval` under its default `IntervalStyle`: both read alike what both accept, down to
+//! the sign, which applies to its own field only. What PostgreSQL reads by guessing is refused here: a comma between digits, `1-2`
+//! for years and months, abbreviated units, a word without a number. A month counts as 30 days, a year as 12 months, a day as
+//! 24 hours.
 //!
-//! They differ in four places: PostgreSQL forgets the fraction of a day, week or month that stands behind a clock
-//! (`01:00 0.5 days`), its arithmetic is binary where this one is decimal, it refuses what overflows, and it reads a
-//! positive span that is too short for its units (`0.0000001`, `0.04 years`) as 0. As 0 switches limits off, such a span
-//! is never 0 here: see [`parse`] and [`is_lost_in_rounding`].
+//! They differ in four points. PostgreSQL ignores the fraction of a day, week or month that stands behind a clock
+//! (`01:00 0.5 days`). Its arithmetic is binary, and this one's is decimal. It refuses what overflows. It reads a positive span
+//! that is too short for its units (`0.0000001`, `0.04 years`) as 0; as 0 switches limits off, such a span is never 0 here: see
+//! [`parse`] and [`is_lost_in_rounding`].
+
+mod number;
 
 use chrono::TimeDelta;
 
-use crate::url::excerpt;
+use crate::excerpt::excerpt;
+use number::{Decimal, Unit};
 
 /// Parses a number of seconds (`7200`, `-1`, `0.5`) or an interval (`15 minutes`, `1h30m`, `1 mon 2 days 03:04:05.678`,
 /// `01:30` (hours and minutes), `@ 5 min ago`, `P1DT2H3M`), with white space around it allowed.
 ///
-/// The result is in whole microseconds, rounded to the nearest. What exceeds an `i64` of them, in either direction, is
-/// the largest or smallest such span. As in PostgreSQL (from version 15), a fraction of a year is rounded to whole
-/// months, other fractions are exact. A positive span that this would round to 0 or less is the shortest there is, one
-/// microsecond.
+/// The result is in whole microseconds, rounded to the nearest. A span that exceeds an `i64` of them, in either direction, becomes
+/// the largest or smallest one. As in PostgreSQL (from version 15), a fraction of a year is rounded to whole months; other
+/// fractions are exact. A positive span that would be rounded to 0 or less becomes the shortest one, a microsecond.
 ///
 /// # Errors
 ///
@@ -33,7 +35,7 @@ pub fn parse(text: &[u8]) -> Result<TimeDelta, SpanError> {
     Ok(TimeDelta::microseconds(micros))
 }
 
-/// Whether a text is a positive span that rounding makes 0 or less, as `0.0000001` and `0.04 years` are.
+/// Whether a text is a positive span that rounding makes 0 or less, like `0.0000001` and `0.04 years`.
 #[must_use]
 pub fn is_lost_in_rounding(text: &[u8]) -> bool {
     parse_total(text).is_ok_and(|total| total.is_lost())
@@ -51,13 +53,13 @@ fn parse_total(text: &[u8]) -> Result<Total, SpanError> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpanError {
-    /// There is nothing but white space.
+    /// Only white space.
     #[error("it is empty")]
     Empty,
-    /// A word that is no unit; held escaped to ASCII and shortened to at most 60 characters.
+    /// A word that is not a unit; escaped to ASCII, and shortened to 60 characters at most.
     #[error("\"{0}\" is not a unit of time")]
     UnknownUnit(String),
-    /// The same unit, or what a field such as `01:30` already says, stands there twice.
+    /// A unit is given twice, perhaps by a field such as `01:30`.
     #[error("it gives {0} twice")]
     Repeated(&'static str),
     /// Anything else that is not in the grammar.
@@ -65,153 +67,7 @@ pub enum SpanError {
     Malformed,
 }
 
-/// The units a number can have.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Microsecond,
-    Millisecond,
-    Second,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-    Year,
-}
-
-impl Unit {
-    /// The spellings of PostgreSQL, which compares them without regard to case.
-    fn from_word(word: &[u8]) -> Result<Self, SpanError> {
-        const SPELLINGS: [(Unit, &[&str]); 9] = [
-            (
-                Unit::Microsecond,
-                &[
-                    "us",
-                    "usec",
-                    "usecs",
-                    "usecond",
-                    "useconds",
-                    "microsecond",
-                    "microseconds",
-                ],
-            ),
-            (
-                Unit::Millisecond,
-                &[
-                    "ms",
-                    "msec",
-                    "msecs",
-                    "msecond",
-                    "mseconds",
-                    "millisecond",
-                    "milliseconds",
-                ],
-            ),
-            (Unit::Second, &["s", "sec", "secs", "second", "seconds"]),
-            (Unit::Minute, &["m", "min", "mins", "minute", "minutes"]),
-            (Unit::Hour, &["h", "hr", "hrs", "hour", "hours"]),
-            (Unit::Day, &["d", "day", "days"]),
-            (Unit::Week, &["w", "week", "weeks"]),
-            (Unit::Month, &["mon", "mons", "month", "months"]),
-            (Unit::Year, &["y", "yr", "yrs", "year", "years"]),
-        ];
-        SPELLINGS
-            .iter()
-            .find(|(_, spellings)| {
-                spellings
-                    .iter()
-                    .any(|spelling| word.eq_ignore_ascii_case(spelling.as_bytes()))
-            })
-            .map(|&(unit, _)| unit)
-            .ok_or_else(|| SpanError::UnknownUnit(excerpt(word)))
-    }
-
-    /// The unit in microseconds.
-    const fn micros(self) -> i128 {
-        match self {
-            Self::Microsecond => 1,
-            Self::Millisecond => 1_000,
-            Self::Second => 1_000_000,
-            Self::Minute => 60 * Self::Second.micros(),
-            Self::Hour => 60 * Self::Minute.micros(),
-            Self::Day => 24 * Self::Hour.micros(),
-            Self::Week => 7 * Self::Day.micros(),
-            Self::Month => 30 * Self::Day.micros(),
-            Self::Year => 12 * Self::Month.micros(),
-        }
-    }
-
-    const fn plural(self) -> &'static str {
-        match self {
-            Self::Microsecond => "microseconds",
-            Self::Millisecond => "milliseconds",
-            Self::Second => "seconds",
-            Self::Minute => "minutes",
-            Self::Hour => "hours",
-            Self::Day => "days",
-            Self::Week => "weeks",
-            Self::Month => "months",
-            Self::Year => "years",
-        }
-    }
-}
-
-/// An unsigned decimal number, exact to [`Decimal::DIGITS`] digits after the point.
-struct Decimal {
-    /// Saturates: from there on any unit exceeds the span anyway.
-    whole: u64,
-    /// In units of 10^-DIGITS.
-    fraction: i128,
-    /// Whether it has more digits, other than 0, than the fraction holds.
-    has_more: bool,
-}
-
-impl Decimal {
-    /// As many as let [`Decimal::times`] multiply by the microseconds of a year without overflow.
-    const DIGITS: usize = 24;
-    const ONE: i128 = 10_i128.pow(Self::DIGITS as u32);
-
-    fn new(whole: &[u8], fraction: &[u8]) -> Self {
-        let whole = whole.iter().fold(0_u64, |value, digit| {
-            value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
-        });
-        let digits = fraction.iter().chain(std::iter::repeat(&b'0')).take(Self::DIGITS);
-        let has_more = fraction.iter().skip(Self::DIGITS).any(|&digit| digit != b'0');
-        let fraction = digits.fold(0, |value, digit| value * 10 + i128::from(digit - b'0'));
-        Self {
-            whole,
-            fraction,
-            has_more,
-        }
-    }
-
-    /// The product, rounded to the nearest whole number, ties to the even one, and what was rounded off, in units of
-    /// 10^-DIGITS.
-    fn times(&self, factor: i128) -> (i128, i128) {
-        let product = self.fraction * factor;
-        let (floor, rest) = (product / Self::ONE, product % Self::ONE);
-        let round_up = match (rest * 2).cmp(&Self::ONE) {
-            std::cmp::Ordering::Less => 0,
-            std::cmp::Ordering::Equal => floor % 2,
-            std::cmp::Ordering::Greater => 1,
-        };
-        let whole = i128::from(self.whole) * factor + floor + round_up;
-        (whole, rest - round_up * Self::ONE + i128::from(self.has_more))
-    }
-
-    /// In microseconds, and what was rounded off, in units of 10^-DIGITS of one.
-    fn micros(&self, unit: Unit) -> (i128, i128) {
-        match unit {
-            Unit::Year => {
-                let (months, rest) = self.times(12);
-                (months * Unit::Month.micros(), rest * Unit::Month.micros())
-            }
-            unit => self.times(unit.micros()),
-        }
-    }
-}
-
-/// What has been read so far: its sum, and which units have been given.
+/// The sum of what has been read so far, and which units have been given.
 #[derive(Default)]
 struct Total {
     micros: i128,
@@ -223,16 +79,16 @@ struct Total {
 impl Total {
     fn add(&mut self, negative: bool, number: &Decimal, unit: Unit) -> Result<(), SpanError> {
         let units: &[Unit] = match unit {
-            // As in PostgreSQL: a fraction of a second says what milliseconds and microseconds would say.
+            // As in PostgreSQL: a fraction of a second counts as milliseconds and microseconds.
             Unit::Second if number.fraction != 0 => &[Unit::Second, Unit::Millisecond, Unit::Microsecond],
             _ => &[unit],
         };
         self.add_micros(negative, number.micros(unit), units)
     }
 
-    /// Whether it is positive but for rounding.
+    /// Whether it would be positive without rounding.
     fn is_lost(&self) -> bool {
-        // What is rounded off is half a month in a year, and half a microsecond in other units.
+        // At most half a month is rounded off in a year, and half a microsecond in other units.
         const MOST: i128 = Unit::Month.micros();
         (-MOST..=0).contains(&self.micros) && self.micros * Decimal::ONE + self.rounded_off > 0
     }
@@ -243,7 +99,7 @@ impl Total {
         self
     }
 
-    /// A field such as `01:30:00` says hours and everything below them.
+    /// A field such as `01:30:00` gives hours and all smaller units.
     fn add_clock(&mut self, negative: bool, micros: (i128, i128)) -> Result<(), SpanError> {
         self.add_micros(
             negative,
@@ -288,13 +144,14 @@ fn parse_fields(text: &[u8]) -> Result<Total, SpanError> {
         tokens.pop();
     }
     let mut total = Total::default();
-    // The unit of the next number to the left. A number alone, or at the end, counts seconds; `5 ago` is nothing.
+    // The unit of the next number to the left. A number alone, or at the end, counts seconds; `5 ago` is refused.
     let mut unit = (!is_ago).then_some(Unit::Second);
     let mut unit_needs_number = false;
     for token in tokens.into_iter().rev() {
         match token {
             Token::Word(word) if !unit_needs_number => {
-                unit = Some(Unit::from_word(word)?);
+                let known = Unit::from_word(word).ok_or_else(|| SpanError::UnknownUnit(excerpt(word)))?;
+                unit = Some(known);
                 unit_needs_number = true;
             }
             Token::Clock { negative, micros } if !unit_needs_number => {
@@ -353,7 +210,7 @@ fn parse_iso(mut rest: &[u8]) -> Result<Total, SpanError> {
 
 /// Splits an interval into its fields and words.
 fn tokens(text: &[u8]) -> Result<Vec<Token<'_>>, SpanError> {
-    /// As many as PostgreSQL takes; an interval of all units has less.
+    /// As many as PostgreSQL takes. An interval of all units has fewer.
     const MAX_TOKENS: usize = 25;
 
     let mut tokens = Vec::new();
@@ -426,7 +283,7 @@ fn take_field<'a>(rest: &mut &'a [u8]) -> Result<Token<'a>, SpanError> {
     })
 }
 
-/// Takes a decimal point and the digits behind it, where they are, and makes a number of them and those before it.
+/// Takes the decimal point and the digits behind it, if there are any. Returns the number with the digits before it.
 fn decimal(whole: &[u8], rest: &mut &[u8]) -> Result<Decimal, SpanError> {
     let fraction = if take(rest, b".").is_some() {
         take_digits(rest)

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 /// PostgreSQL's `MIN_TIMESTAMP`, 4714 BC.
 pub(crate) const EARLIEST: i64 = -211_813_488_000_000_000;
 
-/// PostgreSQL's `END_TIMESTAMP`, which is no timestamp any more, 294277 AD.
+/// PostgreSQL's `END_TIMESTAMP`, 294277 AD: the first time that is no timestamp.
 const END: i64 = 9_223_371_331_200_000_000;
 
 /// A point in time: microseconds since 2000-01-01 00:00 UTC, PostgreSQL's own scale.
@@ -16,7 +16,7 @@ const END: i64 = 9_223_371_331_200_000_000;
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// From microseconds since 2000-01-01 00:00 UTC.
+    /// The time that is this many microseconds after 2000-01-01 00:00 UTC.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
@@ -26,8 +26,7 @@ impl Timestamp {
         self.0
     }
 
-    /// This time moved by `delta`; beyond what PostgreSQL's timestamps reach, to an infinity. An infinity stays where it
-    /// is.
+    /// This time moved by `delta`: to an infinity if that is out of PostgreSQL's range. An infinity stays.
     pub fn saturating_add(self, delta: TimeDelta) -> Self {
         match self.0 {
             i64::MIN | i64::MAX => self,
@@ -39,21 +38,21 @@ impl Timestamp {
         }
     }
 
-    /// How long after `earlier` this time is: negative where it is before it, saturating at `i64` microseconds.
+    /// How long after `earlier` this time is; negative if it is before. Saturates at `i64` microseconds.
     pub fn since(self, earlier: Self) -> TimeDelta {
         TimeDelta::microseconds(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// "Now" of a judgement. It is read again after whatever may have waited, so that a limit which has passed meanwhile counts.
+/// The "now" of a judgement. It is read again after every wait, so that a limit which has passed in the meantime counts.
 pub trait Clock {
-    /// As it was read last.
+    /// The time as it was read last.
     fn now(&self) -> Timestamp;
-    /// Reads it again: something has waited.
+    /// Reads the time again after a wait.
     fn now_after_wait(&self) -> Timestamp;
 }
 
-/// A time that stands still.
+/// A clock that stands still.
 impl Clock for Timestamp {
     fn now(&self) -> Timestamp {
         *self

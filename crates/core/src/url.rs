@@ -1,19 +1,19 @@
 //! Ignored URLs: which requests do not count as activity.
 //!
-//! An [`IgnoredUrls`] is parsed once from the parameter's text; [`IgnoredUrls::matches`] then compares the path of each
-//! request with it. Everything works on bytes, since a database need not be UTF-8.
+//! [`IgnoredUrls`] is parsed once from the parameter's text. [`IgnoredUrls::matches`] compares the path of each request with it.
+//! Both work on bytes, since a database need not be UTF-8.
 //!
-//! The rule behind every decision here is to fail closed: a url whose path some proxy or framework could read as another
-//! one matches nothing, so that its request counts and is checked.
+//! Every decision here fails closed: if some proxy or framework could read a URL's path as another path, the URL matches nothing,
+//! so its request counts as activity and is checked.
 //!
 //! # Plain form
 //!
-//! A path is plain if it reads the same however leniently somebody decodes it. Its escapes are decoded once, and what is
-//! decoded counts as what stands there as it is. The result is UTF-8, of printable ASCII without `\`, and of letters, digits
-//! and combining marks of any script. No escape stands for `/`, `.`, `\`, `%`, `;`, `?` or `#`. No segment but the last is
+//! A path is plain if every decoder, however lenient, reads it the same way. Its escapes are decoded once, and an escape counts
+//! as the byte that it stands for. The result is UTF-8, and consists of printable ASCII without `\`, and of letters, digits and
+//! combining marks of any script. No escape stands for `/`, `.`, `\`, `%`, `;`, `?` or `#`. No segment but the last is
 //! empty; none begins with a space, a `;` or a mark, and none ends with a dot or a space, also before its path parameters
 //! (`;x`). If a segment begins with dots or `+`, a letter, a digit, `_`, `-` or `~` follows (`.well-known`). Everything else
-//! matches nothing, whatever it is, so that there is no list of bad spellings to be kept up to date. What that leaves out, and
+//! matches nothing, so there is no list of bad spellings that must be kept up to date. This is what the plain form excludes, and
 //! who reads it as a dot, a slash, a delimiter or nothing at all:
 //!
 //! - bytes that are not UTF-8: lenient decoders take overlong forms of 2 to 6 bytes (`%c0%ae`, `%e0%80%ae`) and surrogates
@@ -27,19 +27,20 @@
 //!   which decoders of forms make a space; and dots before a delimiter (`..;x`, `..:$INDEX_ALLOCATION`);
 //! - what is decoded twice (`%252e`), and `.` and `..` themselves (RFC 3986, section 5.2.4; WHATWG URL takes `%2e` for a dot).
 //!
-//! Symbols and punctuation of Unicode are left out with all that, emoji among them. The text is taken for UTF-8 in a database of
-//! any encoding: if that is another one, paths of other scripts match in their escaped form, which is what clients send.
+//! This excludes all symbols and punctuation of Unicode, emoji among them. The text is taken to be UTF-8 whatever the database's
+//! encoding. In a database with another encoding, paths of other scripts match in their escaped form, which is what clients send.
 
-use std::ascii;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use memchr::memmem::Finder;
 
-/// The paths whose requests never count as activity, as a parsed list of patterns.
+use crate::excerpt::excerpt;
+
+/// The paths whose requests never count as activity: a parsed list of patterns.
 ///
-/// The default is the empty list, which matches nothing. The patterns are split at `*` once, when parsed, so that a
-/// match allocates nothing and takes time linear in the url's length for each entry, whatever the pattern.
+/// The default is the empty list, which matches nothing. Parsing splits the patterns at `*`, so that a match allocates nothing
+/// and takes time linear in the URL's length for each entry, whatever the pattern.
 #[derive(Clone, Debug, Default)]
 pub struct IgnoredUrls {
     patterns: Vec<Pattern>,
@@ -48,10 +49,10 @@ pub struct IgnoredUrls {
 impl IgnoredUrls {
     /// Parses a list separated by commas or newlines (`\n` or `\r\n`).
     ///
-    /// Entries are trimmed of ASCII white space and empty ones skipped, so an empty text is an empty list. An entry
-    /// matches a path exactly, byte for byte; each `*` in it stands for any run of bytes, also an empty one and also
-    /// across `/`. An entry with a `*` must match the path without its path parameters (`;x` to the end of a segment),
-    /// too: many servers cut these off before they route, so that `*.ico` is not to match `/web;.ico`.
+    /// ASCII white space around entries is ignored, and so are empty entries; an empty text is an empty list. An entry matches a
+    /// path byte for byte. Each `*` in it stands for any run of bytes, even an empty one, and even across `/`. An entry with a
+    /// `*` must also match the path without its path parameters (`;x` to the end of a segment): many servers cut these off
+    /// before they route, so `*.ico` must not match `/web;.ico`.
     ///
     /// # Errors
     ///
@@ -68,11 +69,11 @@ impl IgnoredUrls {
 
     /// Whether the path of `url` matches an entry of the list.
     ///
-    /// A url that has no [`plain_path`] matches none, not even `*`.
+    /// A URL without a [`plain_path`] matches none, not even `*`.
     #[must_use]
     pub fn matches(&self, url: &[u8]) -> bool {
-        // An empty list is common where the feature is off: it need not look at the url. Where no pattern matches, which is
-        // most often, neither need anybody look whether the path is plain.
+        // If the list is empty, as it is if the feature is off, the URL need not be looked at. If no pattern matches, as is the
+        // case most often, the path need not be checked for its form.
         !self.patterns.is_empty()
             && path_of(address_of(url)).is_some_and(|path| {
                 let mut patterns = self.patterns.iter().filter(|pattern| pattern.matches(path));
@@ -87,8 +88,8 @@ impl IgnoredUrls {
 enum Pattern {
     /// No `*`: the whole path.
     Exact(Box<[u8]>),
-    /// What stands before the first `*`, between each two, and after the last. Empty pieces in the middle (`**`) are
-    /// left out, as they say nothing.
+    /// What stands before the first `*`, between each two, and after the last. Empty pieces in the middle (`**`) are left out,
+    /// as they change nothing.
     Pieces {
         prefix: Box<[u8]>,
         middle: Box<[Finder<'static>]>,
@@ -121,7 +122,7 @@ impl Pattern {
         matches!(self, Self::Exact(_))
     }
 
-    /// Taking the leftmost place for each piece leaves the most room for those after it, so nothing is ever tried twice.
+    /// The leftmost place for each piece leaves the most room for the pieces after it, so no place is tried twice.
     fn matches(&self, path: &[u8]) -> bool {
         match self {
             Self::Exact(whole) => **whole == *path,
@@ -144,14 +145,14 @@ impl Pattern {
     }
 }
 
-/// The path of `url` to compare with the list, or `None` where there is none in plain form.
+/// The path of `url` to compare with the list; `None` if it has no path in plain form.
 ///
-/// Scheme, user, host, port, query and fragment are cut off. `http://host` alone has the path `/`. There is no path in
-/// an empty url, in a relative one that does not begin with `/`, in a scheme-relative one (`//host/x`), nor in one whose
-/// host is empty (`http:///x`, which browsers read as `http://x`).
+/// Scheme, user, host, port, query and fragment are cut off. `http://host` alone has the path `/`. These URLs have no path: an
+/// empty one, a relative one that does not begin with `/`, a scheme-relative one (`//host/x`), and one whose host is empty
+/// (`http:///x`, which browsers read as `http://x`).
 ///
-/// There is none, either, if the path is not in plain form (see the [module](self)), or if what stands before it is not all
-/// printable ASCII, or has a backslash or a percent sign.
+/// The result is `None`, too, if the path is not in plain form (see the [module](self)), or if what stands before it contains
+/// anything but printable ASCII, or a backslash, or a percent sign.
 #[must_use]
 pub fn plain_path(url: &[u8]) -> Option<&[u8]> {
     let address = address_of(url);
@@ -169,7 +170,7 @@ fn address_of(url: &[u8]) -> &[u8] {
     &url[..memchr::memchr2(b'?', b'#', url).unwrap_or(url.len())]
 }
 
-/// Cuts scheme and authority off. What is left begins with `/`, or with the `//` of a scheme-relative url.
+/// Cuts scheme and authority off. The rest begins with `/`, or with the `//` of a scheme-relative URL.
 fn path_of(address: &[u8]) -> Option<&[u8]> {
     if address.starts_with(b"/") {
         return Some(address);
@@ -205,11 +206,11 @@ enum Class {
     Other,
     /// The byte begins an escape, or a character that is not ASCII.
     Coded,
-    /// It has no place in a plain path.
+    /// Not allowed in a plain path.
     Refused,
 }
 
-/// The class of each byte as it stands there.
+/// The class of each unescaped byte.
 const CLASSES: [Class; 256] = {
     let mut classes = [Class::Coded; 256];
     let mut byte = 0_u8;
@@ -232,7 +233,7 @@ const CLASSES: [Class; 256] = {
     classes
 };
 
-/// What has been read of a segment.
+/// How much of a segment has been read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Segment {
     /// Nothing.
@@ -245,14 +246,14 @@ enum Segment {
     Trailing,
 }
 
-/// Whether a path is in plain form, as the module's documentation defines it.
+/// Whether a path is in plain form, as defined in the documentation of the module.
 fn is_plain(path: &[u8]) -> bool {
     let Some(mut rest) = path.strip_prefix(b"/") else {
         return false;
     };
     let mut segment = Segment::Empty;
     while let Some((&byte, after)) = rest.split_first() {
-        // Most of a path, so that it has a loop of its own.
+        // Most of a path consists of these, so they have a loop of their own.
         if CLASSES[usize::from(byte)] == Class::Letter {
             let is_letter = |&byte: &u8| CLASSES[usize::from(byte)] == Class::Letter;
             let count = after.iter().take_while(|byte| is_letter(byte)).count();
@@ -274,7 +275,10 @@ fn is_plain(path: &[u8]) -> bool {
             (Class::Plus, Segment::Trailing) => Segment::Trailing,
             (Class::Plus | Class::Semicolon | Class::Mark, Segment::Name) => Segment::Name,
             (Class::Other, Segment::Empty | Segment::Name | Segment::Trailing) => Segment::Name,
-            _ => return false,
+            (Class::Slash | Class::Semicolon | Class::Mark, Segment::Empty | Segment::Leading | Segment::Trailing)
+            | (Class::Space, Segment::Empty | Segment::Leading)
+            | (Class::Other, Segment::Leading)
+            | (Class::Coded | Class::Refused, _) => return false,
         };
     }
     matches!(segment, Segment::Empty | Segment::Name)
@@ -296,7 +300,7 @@ fn take_character(rest: &mut &[u8]) -> Option<char> {
     str::from_utf8(&bytes[..length]).ok()?.chars().next()
 }
 
-/// Takes a byte as it is or escaped; `None` if a `%` begins no escape.
+/// Takes a byte as it is or escaped; `None` if a `%` does not begin an escape.
 fn take_byte(rest: &mut &[u8]) -> Option<u8> {
     let (&first, mut after) = rest.split_first()?;
     let mut byte = first;
@@ -309,7 +313,7 @@ fn take_byte(rest: &mut &[u8]) -> Option<u8> {
     Some(byte)
 }
 
-/// What a character is that was escaped, or is not ASCII.
+/// The class of a character that was escaped, or is not ASCII.
 fn class_of_decoded(character: char) -> Class {
     /// Letters and digits that normalization takes apart (blocks of numbers made of several characters), or that are not
     /// shown.
@@ -323,9 +327,9 @@ fn class_of_decoded(character: char) -> Class {
         '\u{ffa0}'..='\u{ffa0}',
         '\u{1f100}'..='\u{1f1ff}',
     ];
-    /// The accents, which are marks also if Unicode counts one among the letters.
+    /// The accents. All of them are marks, even if Unicode counts one among the letters.
     const ACCENTS: RangeInclusive<char> = '\u{300}'..='\u{36f}';
-    /// Where other marks are that words are written with. Elsewhere a mark counts only if it is alphabetic.
+    /// Blocks with other marks that words are written with. In other blocks a mark counts only if it is alphabetic.
     const MARKS: [RangeInclusive<char>; 9] = [
         '\u{483}'..='\u{487}',
         '\u{591}'..='\u{5bd}',
@@ -340,7 +344,9 @@ fn class_of_decoded(character: char) -> Class {
     if character.is_ascii() {
         return match CLASSES[character as usize] {
             class @ (Class::Letter | Class::Space | Class::Plus | Class::Other) => class,
-            _ => Class::Refused,
+            Class::Slash | Class::Dot | Class::Semicolon | Class::Mark | Class::Coded | Class::Refused => {
+                Class::Refused
+            }
         };
     }
     let is_in = |ranges: &[RangeInclusive<char>]| ranges.iter().any(|range| range.contains(&character));
@@ -382,51 +388,4 @@ fn without_parameters(path: &[u8]) -> Cow<'_, [u8]> {
 #[error("entry \"{entry}\" begins with neither / nor *")]
 pub struct UrlError {
     entry: String,
-}
-
-/// What a list of ignored URLs may be.
-pub(crate) const LIST_HINT: &str = "List paths, separated by commas or newlines, without scheme, host or query; * stands \
-    for any characters, for example /longpolling/*,/websocket.";
-
-/// The longest [`excerpt`], in characters.
-const EXCERPT_MAX: usize = 60;
-
-/// Bytes as ASCII for a message: escaped as in a Rust byte string, and cut at [`EXCERPT_MAX`] characters, `...` included.
-///
-/// Looks at no more bytes than it shows.
-pub(crate) fn excerpt(bytes: &[u8]) -> String {
-    const CUT: &str = "...";
-    let mut text = String::new();
-    let mut cut_at = 0;
-    for &byte in bytes {
-        text.extend(ascii::escape_default(byte).map(char::from));
-        if text.len() > EXCERPT_MAX {
-            text.truncate(cut_at);
-            text.push_str(CUT);
-            break;
-        }
-        if text.len() <= EXCERPT_MAX - CUT.len() {
-            cut_at = text.len();
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_excerpt_is_ascii_and_at_most_sixty_characters() {
-        assert_eq!(excerpt(b"plain"), "plain");
-        assert_eq!(excerpt(b"\xe9\n\"\\"), r#"\xe9\n\"\\"#);
-        assert_eq!(excerpt(&[b'a'; 60]), "a".repeat(60));
-        assert_eq!(excerpt(&[b'a'; 61]), "a".repeat(57) + "...");
-    }
-
-    #[test]
-    fn an_excerpt_is_not_cut_within_an_escape() {
-        assert_eq!(excerpt(&[0xff; 40]), r"\xff".repeat(14) + "...");
-        assert_eq!(excerpt(&[0xff; 15]), r"\xff".repeat(15));
-    }
 }

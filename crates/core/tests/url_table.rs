@@ -121,7 +121,7 @@ const NOT_PLAIN: &[Case] = &[
     (b"*", b"/a/;x", false, "also at the end"),
     (b"*", b"/a//b", false, "two slashes"),
     (b"*", b"/a//", false, "at the end"),
-    (b"/a//b", b"/a//b", false, "even where the entry has them"),
+    (b"/a//b", b"/a//b", false, "even if the entry has them"),
     (b"*", b"/a\\b", false, "a backslash"),
     (b"*", b"http://ho\\st/a", false, "a backslash in the host"),
     (b"*", b"\\\\host/a", false, "or in front of it"),
@@ -227,7 +227,7 @@ const CONFUSABLE: [(char, &str); 40] = [
     ('\u{3164}', "a Hangul letter that is not shown"),
 ];
 
-/// What is left of a segment where somebody trims it.
+/// What is left of a segment if somebody trims it.
 #[rustfmt::skip]
 const TRIMMED: &[Case] = &[
     (b"*", b"/a/..%20/b", false, "dots and an encoded space"),

@@ -1,19 +1,19 @@
-//! Expiries that no entry records: a session was found expired, and there was no room for an entry that says so, or that
-//! entry had to make room for another database.
+//! Expiries that no entry records: there was no room for an expired entry, or it was displaced by another database.
 //!
-//! Of each such session is known how long it had been idle by then, or how old it was; of all of them in a database the
-//! shortest is kept. Whoever judges a row of that database which has no verified entry holds it against these limits too.
+//! When such a session was found expired, it had been idle for some time, or had some age. Of each of the two, the shortest in a
+//! database is kept, as a **limit** of that database. Whoever judges a row of the database without a verified entry applies
+//! these limits too.
 //!
-//! - **No session that was found expired comes back.** It had activity `a`, and was found expired at `t`; its limit is at
-//!   most `t - a`. Nobody touches it after that, so `a + limit` is before every later `now`, whatever the parameters have
-//!   become by then. Where its own limit says so, its row tells by itself, and nothing is added.
-//! - **What it costs**: where a limit was raised since, a session that was idle for as long, and that nobody had asked
-//!   about before, ends too. Never one that was idle for a shorter time than all that were found expired.
-//! - **The clock is read after the limits**, so that it is later than the findings that made them.
-//! - **A load looks again**, under the partition's lock, whether they are as they were when its row was judged: each
-//!   addition changes them, also one that shortens nothing.
-//! - **They are dropped** when a purge has gone over all rows, and nothing was added since it began: it has judged every
-//!   row by them, and a row that it could neither delete nor mark is added anew.
+//! - **No session that was found expired becomes valid again.** It had activity `a`, and was found expired at `t`; the limit is
+//!   at most `t - a`. Nobody touches it after that, so `a + limit` is before every later `now`, whatever the parameters have
+//!   become. If the session's own limit has passed, its row shows that, and nothing is added.
+//! - **The cost**: after a limit was raised, a session that was idle for as long ends too, although nobody had asked about it
+//!   before. A session that was idle for a shorter time than all that were found expired never does.
+//! - **The clock is read after the limits**, so that it is later than the expiries that made them.
+//! - **A load compares again**, under the partition's lock, whether the limits are those by which its row was judged. Each
+//!   addition changes them, even one that shortens nothing.
+//! - **They are dropped** when a purge has gone over all rows, and nothing was added since it began. It has judged every row by
+//!   them, and has added anew each row that it could neither delete nor set the expired flag of.
 
 use std::sync::atomic::{
     AtomicU64,
@@ -25,20 +25,20 @@ use chrono::TimeDelta;
 use crate::time::{Timestamp, to_micros};
 use crate::verdict::{Expiry, Session};
 
-/// The lower bits of a word count additions, the upper ones hold the limit in milliseconds, counted down from the most
-/// that they hold: so zeroed memory has no limit, and the shorter limit is the greater number.
+/// The lower bits of a word count additions. The upper ones hold the limit in milliseconds, subtracted from their greatest
+/// value: so zeroed memory has no limit, and a shorter limit is a greater number.
 const COUNT_BITS: u32 = 20;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const MOST: u64 = u64::MAX >> COUNT_BITS;
 
-/// A database's, in shared memory. Zeroed memory is valid, and says that there are none.
+/// The limits of a database, in shared memory. Zeroed memory is valid, and has none.
 #[derive(Debug, Default)]
 pub struct Unrecorded {
     idle: AtomicU64,
     absolute: AtomicU64,
 }
 
-/// As they were at one moment.
+/// The limits at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnrecordedLimits {
     idle: u64,
@@ -46,7 +46,7 @@ pub struct UnrecordedLimits {
 }
 
 impl Unrecorded {
-    /// A session was found expired by `now`, or earlier. To be called before anybody is told, and before the entry goes.
+    /// A session was found expired at `now`, or earlier. To be called before a check answers so, and before the entry goes.
     pub fn add(&self, session: &Session, expiry: Expiry, now: Timestamp) {
         let (word, since, own) = match expiry {
             Expiry::Idle => (&self.idle, session.last_activity, session.idle_delay),
@@ -58,17 +58,17 @@ impl Unrecorded {
         add(word, now.since(since));
     }
 
-    /// Takes in what another server run has left of them.
+    /// Adds the limits that an earlier run of the server has saved.
     pub fn restore(&self, saved: &UnrecordedLimits) {
         for (word, saved) in [(&self.idle, saved.idle()), (&self.absolute, saved.absolute())] {
             if let Some(limit) = saved {
-                // As rounding takes off.
+                // Adding takes that off again.
                 add(word, limit + TimeDelta::milliseconds(1));
             }
         }
     }
 
-    /// As they are now.
+    /// The limits as they are now.
     pub fn limits(&self) -> UnrecordedLimits {
         UnrecordedLimits {
             idle: self.idle.load(SeqCst),
@@ -76,21 +76,21 @@ impl Unrecorded {
         }
     }
 
-    /// Drops each of the two where nothing was added since it was as in `before`.
+    /// Drops each of the two limits if nothing was added to it since it was as in `before`.
     pub fn drop_unless_added(&self, before: &UnrecordedLimits) {
         for (word, before) in [(&self.idle, before.idle), (&self.absolute, before.absolute)] {
-            // The count stays: whoever has judged by the old limits is to see that they have changed.
+            // The count stays: whoever has judged by the old limits must see that they have changed.
             let _ = word.compare_exchange(before, before & COUNT_MASK, AcqRel, Acquire);
         }
     }
 
-    /// Makes them what these are.
+    /// Replaces them by these.
     pub fn copy_from(&self, limits: &UnrecordedLimits) {
         self.idle.store(limits.idle, SeqCst);
         self.absolute.store(limits.absolute, SeqCst);
     }
 
-    /// Forgets all: this place becomes another database's.
+    /// Removes both: another database takes this place.
     pub fn clear(&self) {
         self.idle.store(0, SeqCst);
         self.absolute.store(0, SeqCst);
@@ -98,19 +98,19 @@ impl Unrecorded {
 }
 
 impl UnrecordedLimits {
-    /// Whether there are none.
+    /// Whether there is no limit.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.idle().is_none() && self.absolute().is_none()
     }
 
-    /// How long the one had been idle that was so for the shortest time.
+    /// The shortest time for which an expired session had been idle.
     #[must_use]
     pub fn idle(&self) -> Option<TimeDelta> {
         limit_of(self.idle)
     }
 
-    /// How old the youngest was that was found too old.
+    /// The age of the youngest session that was found too old.
     #[must_use]
     pub fn absolute(&self) -> Option<TimeDelta> {
         limit_of(self.absolute)
@@ -128,7 +128,7 @@ impl UnrecordedLimits {
         limits.limits()
     }
 
-    /// Whether a session may be one of those that were found expired. `now` was read after these.
+    /// Whether a session may be one of those that were found expired. `now` must have been read after the limits.
     #[must_use]
     pub fn expiry(&self, session: &Session, now: Timestamp) -> Option<Expiry> {
         let is_past = |limit: Option<TimeDelta>, since: Timestamp| {
@@ -141,7 +141,7 @@ impl UnrecordedLimits {
     }
 }
 
-/// Rounded down, and a millisecond less, so that the session itself is past it from that moment on.
+/// Rounds down, and takes a millisecond off, so that the session itself is past the limit from that moment on.
 fn add(word: &AtomicU64, age: TimeDelta) {
     let millis = (to_micros(age) / 1000 - 1).clamp(0, MOST as i64 - 1) as u64;
     let limit = MOST - millis;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_was_found_expired_is_so_ever_after() {
+    fn a_session_that_was_found_expired_stays_expired() {
         for (activity, found) in [(10, 71), (10, 10), (-1_000_000_000, 9_000_000_000_000)] {
             for expiry in [Expiry::Idle, Expiry::Absolute] {
                 let session = Session {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_was_idle_for_a_shorter_time_lives_on() {
+    fn a_session_that_was_idle_for_a_shorter_time_stays_valid() {
         let unrecorded = Unrecorded::default();
         unrecorded.add(&used_at(10), Expiry::Idle, at(110));
         unrecorded.add(&used_at(10), Expiry::Idle, at(310));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_whose_own_limit_says_so_adds_nothing() {
+    fn a_session_past_its_own_limit_adds_nothing() {
         let unrecorded = Unrecorded::default();
         let short = Session {
             idle_delay: Some(TimeDelta::seconds(5)),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn every_addition_is_seen_and_keeps_the_limits_from_being_dropped() {
+    fn every_addition_shows_and_prevents_a_drop() {
         let unrecorded = Unrecorded::default();
         unrecorded.add(&used_at(0), Expiry::Idle, at(60));
         let before = unrecorded.limits();
@@ -227,7 +227,7 @@ mod tests {
         let before = unrecorded.limits();
         unrecorded.drop_unless_added(&before);
         assert!(unrecorded.limits().is_none());
-        assert_ne!(unrecorded.limits(), before, "who has judged by them sees it");
+        assert_ne!(unrecorded.limits(), before, "whoever has judged by them sees it");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The rules of ignored urls, word for word and with no thought of speed.
+//! The rules of ignored URLs, word for word, without regard to speed.
 
 /// The entries of a list: split at commas and line ends, trimmed, empty ones left out.
 pub fn entries(list: &[u8]) -> Vec<&[u8]> {
@@ -62,7 +62,7 @@ fn is_plain_segment(segment: &str) -> bool {
     begins_well && !segment.split(';').any(ends_in_dots) && !marks.any(|(at, _)| ends_in_dots(&segment[..at]))
 }
 
-/// The text that a path stands for; `None` where that is not UTF-8, or an escape is none or stands for a delimiter.
+/// The decoded text of a path; `None` if that is not UTF-8, or if an escape is malformed or stands for a delimiter.
 fn decoded(path: &[u8]) -> Option<String> {
     let mut parts = path.split(|&byte| byte == b'%');
     let mut bytes = parts.next()?.to_vec();
