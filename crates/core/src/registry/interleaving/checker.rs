@@ -26,7 +26,7 @@ enum Check {
     /// The row has been read: it is compared with the unrecorded expiries.
     Judge(Ticket, Option<Row>),
     Load(Ticket, Option<Row>, UnrecordedLimits),
-    /// There was no room.
+    /// There was no room for the row.
     JudgeFull(Row),
     SetExpiredFull(Row),
     ReadInvalidating,

@@ -59,7 +59,7 @@ impl World<'_> {
     }
 }
 
-/// Somebody who uses the registry, step by step.
+/// Uses the registry, step by step.
 pub trait Actor {
     /// Does the next step. Returns whether there are more.
     fn step(&mut self, world: &mut World) -> bool;

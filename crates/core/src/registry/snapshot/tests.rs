@@ -10,7 +10,7 @@ const HERE: Binding = Binding {
 };
 
 fn session(n: u32) -> Record {
-    // The numbers take one byte to ten.
+    // These numbers take one to ten bytes.
     let spread = u64::MAX >> (n % 64);
     Record::Session(SavedSession::new(&key(n), spread.cast_signed(), spread))
 }
@@ -109,7 +109,7 @@ fn nothing_is_read_after_a_record_of_an_unknown_kind() {
     assert_eq!(records, [Ok(session(1)), Err(Rejected::Damaged)]);
 }
 
-/// The most that one read asked for, of a file that is much larger.
+/// A file, and the size of the largest read.
 struct Watched(Cursor<Vec<u8>>, usize);
 
 impl Read for &mut Watched {

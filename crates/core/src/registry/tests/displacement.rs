@@ -11,7 +11,7 @@ fn key_in(database: u32, n: u32) -> Key {
     Key { database, ..key(n) }
 }
 
-/// Loads a session and touches it, so that it is dirty. Whether there was room.
+/// Loads a session and touches it, so that it is dirty. Returns whether there was room.
 fn is_used(registry: &Registry<impl Locks>, key: &Key, now: Timestamp) -> bool {
     let Checked::Miss(ticket) = registry.check(key, &params(0), Request::Counting, now) else {
         return true;
@@ -127,7 +127,7 @@ fn a_database_that_is_alone_loses_nothing_to_itself() {
     assert_eq!(entries_of(&r, 1), 921 - 921 / 17);
 }
 
-/// A check that finds no room costs the same at any size, and still what is flushed is found.
+/// A check that finds no room costs the same at any size, and an entry that has been flushed is found all the same.
 #[test]
 fn if_all_entries_are_dirty_an_insert_looks_at_a_few_in_turn() {
     let owned = crowded(9000, &[(1, 100)], false);
@@ -174,8 +174,7 @@ fn expired_sessions_make_room_first_and_their_clocks_are_reported() {
     assert_eq!(*reported.borrow(), [expected]);
 }
 
-/// Of what an earlier run has left it is not known how long the session had been idle by then, or whether its own limit
-/// was passed.
+/// For a restored entry, nobody knows how long the session had been idle, or whether its own limit was passed.
 #[test]
 fn an_expired_entry_without_its_rows_clocks_makes_no_room() {
     let owned = Owned::small(17);

@@ -74,7 +74,7 @@ fn of_several_clean_entries_the_one_used_longest_ago_goes() {
     assert_eq!(r.look(&key(2), 1), None);
 }
 
-/// Nothing is written down there, so that everything stays dirty: the newest activity is kept.
+/// A standby flushes nothing, so all entries stay dirty: the newest activity is kept.
 #[test]
 fn a_standbys_registry_forgets_what_was_used_longest_ago() {
     let owned = Owned::small(4);
@@ -86,9 +86,9 @@ fn a_standbys_registry_forgets_what_was_used_longest_ago() {
     assert_eq!(r.look(&key(0), 1), None);
 }
 
-/// Many sessions come and go in a table that is too small for them: chains, free lists and eviction stay whole.
+/// Many sessions come and go in a table that is too small for them: chains and free lists stay intact.
 #[test]
-fn the_table_stays_whole_under_churn() {
+fn the_table_stays_intact_under_churn() {
     let owned = Owned::new(Layout {
         partitions: 2,
         slots_per_partition: 16,

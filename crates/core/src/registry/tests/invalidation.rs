@@ -139,7 +139,7 @@ fn a_touch_made_in_a_transaction_follows_at_its_end() {
     assert_eq!(r.look(&key(1), 1), Some((at(30), None)));
 }
 
-/// Limits changed, or a session rotated, while others went on with it.
+/// Limits are changed, or a session is rotated, while others go on using it.
 #[test]
 fn a_derived_version_takes_over_activity_and_expiry_of_its_origin() {
     let owned = Owned::small(4);

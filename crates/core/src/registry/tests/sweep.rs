@@ -105,7 +105,7 @@ fn a_dropped_database_leaves_nothing() {
     assert_eq!(r.fill().0, 1);
 }
 
-/// A touch that comes between a flush's look and its end is not overlooked.
+/// A touch that comes between the scan of a flush and its end is not lost.
 #[test]
 fn the_end_of_a_flush_reports_newer_activity() {
     let owned = Owned::small(4);
@@ -118,7 +118,7 @@ fn the_end_of_a_flush_reports_newer_activity() {
     assert!(!r.flushed(&key(1), 1, at(20)));
 }
 
-/// A flush writes many rows of a partition in no time.
+/// A flush writes many rows of a partition within a short time.
 #[test]
 fn a_flush_of_other_sessions_fails_no_load() {
     let owned = Owned::small(4);
@@ -132,7 +132,7 @@ fn a_flush_of_other_sessions_fails_no_load() {
     assert_eq!(r.load(&key(2), ticket, &row(1, at(0))), Loaded::Ready);
 }
 
-/// Two checks miss; a flush comes between their reads; the entry that knew goes before the later of them loads what it read.
+/// Two checks miss, a flush comes between their reads, and the entry is evicted before the first reader loads its row.
 #[test]
 fn a_row_read_before_a_flush_is_not_loaded_after_an_eviction() {
     let owned = Owned::small(3);
