@@ -221,19 +221,26 @@ pub fn rows_of_pages(
     last.saturating_add(1) >= pages
 }
 
-/// Calls `each` for the tuple that `snapshot` sees of every row, in the order of an index, until it breaks.
+/// Calls `each` for the tuple that `snapshot` sees of every row, in the order of an index on a `bigint`, from `from` on, until
+/// it breaks.
 pub fn rows_in_order(
     table: &Table,
     snapshot: &LatestSnapshot,
     index: Oid,
+    from: i64,
     mut each: impl FnMut(Tuple) -> ControlFlow<()>,
 ) {
+    let mut condition = pg_sys::ScanKeyData::default();
     let mode = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
     // SAFETY: the table is open, and so is its index until the scan has ended.
     unsafe {
         let index = pg_sys::index_open(index, mode);
         let any = &raw mut pg_sys::SnapshotAnyData;
-        let scan = pg_sys::systable_beginscan_ordered(table.relation(), index, any, 0, ptr::null_mut());
+        // By its number in the table.
+        let column = *(*(*index).rd_index).indkey.values.as_ptr();
+        let at_least = pg_sys::BTGreaterEqualStrategyNumber as _;
+        pg_sys::ScanKeyInit(&mut condition, column, at_least, pg_sys::F_INT8GE.into(), from.into());
+        let scan = pg_sys::systable_beginscan_ordered(table.relation(), index, any, 1, &mut condition);
         let forward = pg_sys::ScanDirection::ForwardScanDirection;
         while !pg_sys::systable_getnext_ordered(scan, forward).is_null() {
             pgrx::check_for_interrupts!();

@@ -84,31 +84,48 @@ impl EventWriter {
     }
 }
 
+/// What [`delete_oldest`] did.
+pub struct Deleted {
+    /// How many events it deleted.
+    pub count: usize,
+    /// The id of the first event that it left, or one more than the last id: where to continue.
+    pub next: i64,
+}
+
 /// Deletes at most `most` events that are older than `oldest_kept`, the oldest first, except those that others have locked.
-/// Returns how many. They are found by their ids, which grow with time but for moments. An event of a clock that was ahead
-/// would keep those after it from being found: its time is set to now.
-pub fn delete_oldest(events: TableRef, oldest_kept: Timestamp, most: usize) -> Result<usize, Error> {
+/// Looks at ids from `from` on: ids grow with time but for moments, and a caller that continues where it ended does not pass
+/// again over deleted events that an old snapshot keeps. An event of a clock that was ahead would keep those after it from
+/// being found: its time is set to now.
+pub fn delete_oldest(events: TableRef, from: i64, oldest_kept: Timestamp, most: usize) -> Result<Deleted, Error> {
+    let nothing = Deleted { count: 0, next: from };
     let Some(mut writer) = Writer::try_open(events) else {
-        return Ok(0);
+        return Ok(nothing);
     };
     let key = writer.table().primary_key_on(column::ID);
     if key == Oid::INVALID {
         // Somebody has dropped it, and there is no order without it.
-        return Ok(0);
+        return Ok(nothing);
     }
     let snapshot = LatestSnapshot::take(writer.table());
     let now = clock::now();
+    let mut next = from;
     let (mut old, mut in_future) = (Vec::new(), Vec::new());
-    scan::rows_in_order(writer.table(), &snapshot, key, |event| {
+    scan::rows_in_order(writer.table(), &snapshot, key, from, |event| {
+        let id = event.column(column::ID).map_or(next, |id| id.value() as i64);
         let which = match event.column(column::AT).map(timestamp_of) {
             Some(at) if at < oldest_kept => &mut old,
             Some(at) if at > now => &mut in_future,
-            _ => return ControlFlow::Break(()),
+            _ => {
+                next = id;
+                return ControlFlow::Break(());
+            }
         };
         if which.len() == most {
+            next = id;
             return ControlFlow::Break(());
         }
         which.push(event.tid());
+        next = id.saturating_add(1);
         ControlFlow::Continue(())
     });
     for tid in in_future {
@@ -118,12 +135,12 @@ pub fn delete_oldest(events: TableRef, oldest_kept: Timestamp, most: usize) -> R
             })?;
         }
     }
-    let mut deleted = 0;
+    let mut count = 0;
     for tid in old {
         if let LockOutcome::Locked(event) = writer.lock(tid, &snapshot, LockMode::Update, LockWait::Skip)? {
             writer.delete(&event)?;
-            deleted += 1;
+            count += 1;
         }
     }
-    Ok(deleted)
+    Ok(Deleted { count, next })
 }

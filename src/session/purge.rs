@@ -65,7 +65,7 @@ pub fn purge() -> Result<usize, Error> {
     batch.send();
     let retention = params.event_retention.unwrap_or_default();
     let oldest_kept = clock::now().saturating_add(-retention);
-    session_event::delete_oldest(context.objects.session_event, oldest_kept, usize::MAX)?;
+    session_event::delete_oldest(context.objects.session_event, i64::MIN, oldest_kept, usize::MAX)?;
     make_visible();
     Ok(expired)
 }

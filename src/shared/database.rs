@@ -65,6 +65,10 @@ pub struct Database {
     pub flush_from: AtomicU32,
     /// The heap page where the purge continues; 0: none is in progress.
     pub purge_from: AtomicU32,
+    /// The id of the event at which the retention continues.
+    pub retention_from: AtomicI64,
+    /// When the retention last began at the first event, in microseconds since 2000-01-01.
+    pub retention_began: AtomicI64,
     /// Passes that failed in a row.
     pub failures: AtomicU32,
     /// One of these failures was logged.
@@ -232,7 +236,12 @@ impl Database {
         self.unrecorded.clear();
         self.flush.make_due();
         self.purge.make_due();
-        for time in [&self.last_pass, &self.not_before, &self.full_logged] {
+        for time in [
+            &self.last_pass,
+            &self.not_before,
+            &self.full_logged,
+            &self.retention_began,
+        ] {
             time.store(i64::MIN, Relaxed);
         }
         for count in [&self.flushed, &self.expired, &self.purged] {
