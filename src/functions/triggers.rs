@@ -144,7 +144,7 @@ fn session_before_truncate(call: Call) -> Returned {
         });
         result?;
     }
-    batch.send();
+    batch.note();
     notes::all_sessions_changed();
     Ok(Some(Datum::from(0_usize)))
 }

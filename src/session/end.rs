@@ -25,10 +25,7 @@ use crate::pg::transaction::{is_replaying, make_visible};
 use crate::rows::session::SessionRow;
 use crate::rows::session_cursor::SessionCursor;
 use crate::rows::session_event::EventWriter;
-use crate::xact::notes::{self, Change};
-
-/// The most notices of one batch, however many sessions it ends: they are kept in memory until the commit.
-const MAX_NOTICES: usize = 1000;
+use crate::xact::notes::{self, Change, EndedNote, MAX_NOTICES};
 
 /// Who brings the end of a session to the registry.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,8 +36,8 @@ pub enum RegistryUpdate {
     ByCaller,
 }
 
-/// The sessions that one function call, or one transaction of the worker, ends. Events are written as sessions are added;
-/// [`Batch::send`] sends the notices.
+/// The sessions that one function call, or one transaction of the worker, ends. Events are written as sessions are added.
+/// Notices of [`Batch::note`] are sent at the commit, those of [`Batch::into_notices`] by the caller.
 pub struct Batch {
     context: Context,
     update: RegistryUpdate,
@@ -82,7 +79,7 @@ impl Batch {
     ) -> Result<(), Error> {
         writer.delete(row)?;
         self.record(kind, *digest, row.user_name(), known.session.last_activity)?;
-        self.note(digest, kind);
+        self.note_change(digest, kind);
         Ok(())
     }
 
@@ -107,7 +104,7 @@ impl Batch {
             None
         };
         self.record(kind, *digest, user_name, known.session.last_activity)?;
-        self.note(digest, kind);
+        self.note_change(digest, kind);
         Ok(true)
     }
 
@@ -131,7 +128,7 @@ impl Batch {
         Ok(())
     }
 
-    fn note(&self, digest: &Digest, kind: Kind) {
+    fn note_change(&self, digest: &Digest, kind: Kind) {
         if self.update == RegistryUpdate::AtCommit {
             let change = match kind {
                 Kind::IdleExpired | Kind::AbsoluteExpired => Change::Expired,
@@ -152,21 +149,46 @@ impl Batch {
         of_kind.map(|(_, ended)| ended.len()).sum()
     }
 
-    /// Sends the notices, which listeners get when the transaction commits. That commit waits for other commits that have
-    /// sent notices.
-    pub fn send(self) {
-        send(&mut self.into_notices());
+    /// Notes the sessions in the current transaction, which sends their notices before its commit. That commit waits for other
+    /// commits that have sent notices.
+    pub fn note(self) {
+        if self.is_replaying {
+            return;
+        }
+        for (kind, ended) in self.ended {
+            for one in ended {
+                notes::session_ended(kind, one);
+            }
+        }
     }
 
     /// The notices.
     pub fn into_notices(self) -> Vec<CString> {
-        let most = if self.is_replaying { 0 } else { MAX_NOTICES };
-        let payloads = self.ended.iter().flat_map(|(kind, ended)| notices(*kind, ended));
-        payloads
-            .take(most)
-            .filter_map(|payload| CString::new(payload).ok())
-            .collect()
+        if self.is_replaying {
+            return Vec::new();
+        }
+        payloads(&self.ended)
     }
+}
+
+fn payloads(ended: &[(Kind, Vec<Ended>)]) -> Vec<CString> {
+    let payloads = ended.iter().flat_map(|(kind, ended)| notices(*kind, ended));
+    payloads
+        .take(MAX_NOTICES)
+        .filter_map(|payload| CString::new(payload).ok())
+        .collect()
+}
+
+/// Sends the notices of the sessions that the current transaction has ended, before its commit.
+pub fn send(noted: Vec<EndedNote>) {
+    let mut ended: Vec<(Kind, Vec<Ended>)> = Vec::new();
+    for EndedNote { kind, ended: one, .. } in noted {
+        match ended.iter_mut().find(|(of, _)| *of == kind) {
+            Some((_, of_kind)) => of_kind.push(one),
+            None => ended.push((kind, vec![one])),
+        }
+    }
+    notify_all(&mut payloads(&ended));
 }
 
 /// Ends one session whose row is locked, in the caller's transaction.
@@ -180,12 +202,12 @@ pub fn end_one(
 ) -> Result<(), Error> {
     let mut batch = Batch::new(context, RegistryUpdate::AtCommit)?;
     batch.end(writer, row, digest, known, kind)?;
-    batch.send();
+    batch.note();
     make_visible();
     Ok(())
 }
 
-/// Writes the event and sends the notice of one session whose row is gone, or goes without this.
+/// Writes the event, and notes the notice, of one session whose row is gone, or goes without this.
 pub fn record_one(
     context: &Context,
     kind: Kind,
@@ -195,7 +217,7 @@ pub fn record_one(
 ) -> Result<(), Error> {
     let mut batch = Batch::new(context, RegistryUpdate::ByCaller)?;
     batch.record(kind, digest, user_name, last_activity)?;
-    batch.send();
+    batch.note();
     Ok(())
 }
 
@@ -205,7 +227,7 @@ pub fn kind_of(known: &Known, otherwise: Kind) -> Kind {
 }
 
 /// Sends notices. Skips them while half of the notification queue is in use.
-fn send(payloads: &mut Vec<CString>) {
+fn notify_all(payloads: &mut Vec<CString>) {
     let Ok(channel) = CString::new(CHANNEL) else { return };
     for payload in payloads.drain(..) {
         if !notify::notify(&channel, &payload) {
@@ -220,7 +242,7 @@ pub fn try_send(payloads: &mut Vec<CString>) -> bool {
         if !notify::try_lock_commits() {
             return false;
         }
-        send(payloads);
+        notify_all(payloads);
     }
     true
 }

@@ -136,7 +136,7 @@ pub fn close_user(user_name: (Datum, &[u8]), except: Option<&Digest>) -> Result<
         }
     }
     let closed = batch.count(Kind::Revoked);
-    batch.send();
+    batch.note();
     Ok(closed)
 }
 

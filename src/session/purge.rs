@@ -62,7 +62,7 @@ pub fn purge() -> Result<usize, Error> {
         row_context.run(|| clock_skew::reset_clocks(&context, &mut writer, &digest, version))?;
     }
     let expired = batch.len();
-    batch.send();
+    batch.note();
     let retention = params.event_retention.unwrap_or_default();
     let oldest_kept = clock::now().saturating_add(-retention);
     session_event::delete_oldest(context.objects.session_event, i64::MIN, oldest_kept, usize::MAX)?;

@@ -2,7 +2,7 @@
 //!
 //! | when | what |
 //! | --- | --- |
-//! | before the commit | looks at the rows whose committed version is in doubt; begins the invalidation of everything that was changed, so that checks ask the row; writes the event of a session that others found expired since it was opened again |
+//! | before the commit | looks at the rows whose committed version is in doubt; begins the invalidation of everything that was changed, so that checks ask the row; writes the event of a session that others found expired since it was opened again; sends the notices |
 //! | after the commit, before it returns | activity and expiry follow a row that got another version; everything that was changed becomes unverified, so that the next check reads the row; the generation of the parameters grows |
 //! | after an abort, at whatever point | ends an invalidation that had begun; the generation of the parameters stays |
 //!
@@ -12,7 +12,7 @@
 //! refuses it after `LISTEN`.
 
 use std::ffi::c_void;
-use std::ptr;
+use std::{mem, ptr};
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -52,6 +52,7 @@ unsafe extern "C-unwind" fn guarded_on_event(event: pg_sys::XactEvent::Type, _ar
             if let Some(shared) = shared::get() {
                 before_commit(shared).unwrap_or_else(|error| error.raise());
             }
+            end::send(notes::with_mut(|notes| mem::take(&mut notes.ended)));
         }
         XACT_EVENT_PRE_PREPARE if notes::with(|notes| !notes.is_empty()) => {
             Error::PrepareAfterChange.raise();
@@ -72,6 +73,8 @@ unsafe extern "C-unwind" fn on_subtransaction(
     if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
         notes::with_mut(|notes| {
             notes.rolled_back = true;
+            let kept = notes.ended.partition_point(|note| note.by < subtransaction);
+            notes.ended.truncate(kept);
             // The parameters that a check used may have been rolled back.
             let keep_checks = !notes.parameters;
             for note in &mut notes.sessions {

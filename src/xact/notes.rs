@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 
 use pgrx::pg_sys::Oid;
+use session_timeout_core::event::{Ended, Kind, MAX_PER_NOTICE};
 use session_timeout_core::registry::change::SessionNotes;
 use session_timeout_core::registry::{Key, Row};
 use session_timeout_core::time::Timestamp;
@@ -22,6 +23,9 @@ use crate::shared::database::Database;
 
 /// The most sessions that are listed one by one.
 pub const MAX_LISTED: usize = 256;
+
+/// The most notices of one transaction, however many sessions it ends.
+pub const MAX_NOTICES: usize = 1000;
 
 /// The notes of the current transaction.
 #[derive(Default)]
@@ -41,6 +45,18 @@ pub struct Notes {
     pub rolled_back: bool,
     /// The database that it drops.
     pub dropped_database: Option<Oid>,
+    /// Sessions that it ended, of which notices are sent before the commit; no more than fit [`MAX_NOTICES`].
+    pub ended: Vec<EndedNote>,
+}
+
+/// A session that a transaction ended.
+pub struct EndedNote {
+    /// The subtransaction.
+    pub by: u32,
+    /// Why it ended.
+    pub kind: Kind,
+    /// The session and its event.
+    pub ended: Ended,
 }
 
 /// What a transaction notes of one session.
@@ -66,6 +82,7 @@ impl Notes {
         self.installation = false;
         self.rolled_back = false;
         self.dropped_database = None;
+        self.ended = Vec::new();
     }
 
     fn find(&mut self, key: &Key) -> Option<&mut SessionNote> {
@@ -95,6 +112,7 @@ static NOTES: BackendLocal<RefCell<Notes>> = BackendLocal::new(RefCell::new(Note
     installation: false,
     rolled_back: false,
     dropped_database: None,
+    ended: Vec::new(),
 }));
 
 /// Calls `work` with the notes.
@@ -140,6 +158,16 @@ pub fn session_replaced(key: &Key, version: i64, user_name: Option<&[u8]>) {
                 note.replaced_name = user_name.map(Box::from);
             }
             note.session.replace(by, version);
+        }
+    });
+}
+
+/// The current transaction ends a session, of which a notice is sent at its commit.
+pub fn session_ended(kind: Kind, ended: Ended) {
+    let by = subtransaction();
+    with_mut(|notes| {
+        if notes.ended.len() < MAX_NOTICES * MAX_PER_NOTICE {
+            notes.ended.push(EndedNote { by, kind, ended });
         }
     });
 }
