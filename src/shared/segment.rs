@@ -7,11 +7,11 @@
 //! | control | 128 | [`Control`] |
 //! | databases | `max_databases` × 256 | [`Database`] |
 //! | counters | 256 × 128 | a stripe of [`Counters`] for each group of process ids |
-//! | partitions, slots, buckets | see [`session_timeout_core::registry`] | the registry |
+//! | partitions, slots, buckets, work, tags | see [`session_timeout_core::registry`] | the registry |
 
 use std::ffi::CStr;
 use std::ptr;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use pgrx::pg_sys;
 use session_timeout_core::registry::{Layout, Locks, Memory, Partition, Registry, Slot};
@@ -67,6 +67,8 @@ pub struct Plan {
     partitions: usize,
     slots: usize,
     buckets: usize,
+    work: usize,
+    tags: usize,
     /// The size of the whole, in bytes.
     pub bytes: usize,
 }
@@ -92,6 +94,8 @@ impl Plan {
             partitions: place(layout.partitions * size_of::<Partition>()),
             slots: place(layout.slots() * size_of::<Slot>()),
             buckets: place(layout.slots() * size_of::<AtomicU32>()),
+            work: place(layout.work_words() * size_of::<AtomicU64>()),
+            tags: place(layout.slots() * size_of::<AtomicU8>()),
             layout,
             places,
             bytes: bytes + 128,
@@ -109,6 +113,8 @@ impl Plan {
                 partitions: std::slice::from_raw_parts(base.add(self.partitions).cast(), self.layout.partitions),
                 slots: std::slice::from_raw_parts(base.add(self.slots).cast(), self.layout.slots()),
                 buckets: std::slice::from_raw_parts(base.add(self.buckets).cast(), self.layout.slots()),
+                work: std::slice::from_raw_parts(base.add(self.work).cast(), self.layout.work_words()),
+                tags: std::slice::from_raw_parts(base.add(self.tags).cast(), self.layout.slots()),
             };
             let locks = LwLocks {
                 tranche,

@@ -103,7 +103,17 @@ impl<'m, L: Locks> Registry<'m, L> {
             } else {
                 clock.now()
             };
-            answer(&entry, params, request, now)
+            let checked = answer(&entry, params, request, now);
+            if let Checked::Answer {
+                newly_expired,
+                newly_dirty,
+                ..
+            } = checked
+                && (newly_expired || newly_dirty)
+            {
+                self.table.list(place.partition, &entry);
+            }
+            checked
         })
     }
 
@@ -134,6 +144,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                 Some(entry) if entry.is_invalidating() => Loaded::Invalidating,
                 Some(entry) => {
                     entry.verify(row);
+                    self.table.list(place.partition, &entry);
                     Loaded::Ready
                 }
                 None if self.table.absent_invalidations(place.partition) > 0 => Loaded::Invalidating,
@@ -205,7 +216,7 @@ impl<'m, L: Locks> Registry<'m, L> {
         self.locks
             .shared(place.partition, || match self.table.find(place, key) {
                 Some(entry) if entry.version() > version || entry.is_retired(version) => Touched::Over,
-                Some(entry) if entry.version() == version => touch(&entry, now),
+                Some(entry) if entry.version() == version => self.record_touch(place, &entry, now),
                 Some(_) | None => Touched::NoEntry,
             })
     }
@@ -229,8 +240,18 @@ impl<'m, L: Locks> Registry<'m, L> {
                     entry
                 }
             };
-            touch(&entry, now)
+            self.record_touch(place, &entry, now)
         })
+    }
+
+    fn record_touch(&self, place: Place, entry: &Entry, now: Timestamp) -> Touched {
+        let before = entry.touch(now);
+        self.table.list(place.partition, entry);
+        match before.expiry() {
+            None => Touched::Yes,
+            // The expired flag came first, and stays: the next look finds it.
+            Some(_) => Touched::Over,
+        }
     }
 
     /// Moves activity forward, in an unverified entry of the row's login: for a standby, whose checks read the row each time.
@@ -250,6 +271,7 @@ impl<'m, L: Locks> Registry<'m, L> {
             };
             entry.set_unverified();
             entry.touch(now);
+            self.table.list(place.partition, &entry);
             true
         })
     }
@@ -262,14 +284,6 @@ impl<'m, L: Locks> Registry<'m, L> {
 
     fn is_current(&self, partition: usize, ticket: Ticket) -> bool {
         self.table.generation(partition) == ticket.generation
-    }
-}
-
-fn touch(entry: &Entry, now: Timestamp) -> Touched {
-    match entry.touch(now).expiry() {
-        None => Touched::Yes,
-        // The expired flag came first, and stays: the next look finds it.
-        Some(_) => Touched::Over,
     }
 }
 

@@ -35,9 +35,6 @@ pub enum EntryFilter {
     Dirty,
     /// Those with the expired flag.
     Expired,
-    /// All.
-    #[cfg(test)]
-    Any,
 }
 
 /// An entry in use.
@@ -238,8 +235,6 @@ impl Entry<'_> {
         match filter {
             EntryFilter::Dirty => word.expiry().is_none() && !self.was_clean(word) && !self.is_closed(),
             EntryFilter::Expired => word.expiry().is_some(),
-            #[cfg(test)]
-            EntryFilter::Any => true,
         }
     }
 

@@ -49,7 +49,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                     entry
                 }
             };
-            judge_and_set(&entry, row, params, now)
+            self.judge_and_set(place.partition, &entry, row, params, now)
         })
     }
 
@@ -59,8 +59,15 @@ impl<'m, L: Locks> Registry<'m, L> {
         let place = self.table.place(key);
         self.locks.exclusive(place.partition, || {
             let entry = self.table.find(place, key)?;
-            (entry.version() == row.version && !entry.is_closed()).then(|| judge_and_set(&entry, row, params, now))
+            let is_meant = entry.version() == row.version && !entry.is_closed();
+            is_meant.then(|| self.judge_and_set(place.partition, &entry, row, params, now))
         })
+    }
+
+    fn judge_and_set(&self, partition: usize, entry: &Entry, row: &Row, params: &Params, now: Timestamp) -> SetExpired {
+        let set = judge_and_set(entry, row, params, now);
+        self.table.list(partition, entry);
+        set
     }
 }
 

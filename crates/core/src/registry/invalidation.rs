@@ -132,6 +132,7 @@ impl<'m, L: Locks> Registry<'m, L> {
             {
                 entry.set_expired(expiry);
             }
+            self.table.list(place.partition, &entry);
         });
     }
 

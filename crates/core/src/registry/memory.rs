@@ -2,9 +2,11 @@
 //!
 //! | part | size | holds |
 //! | --- | --- | --- |
-//! | [`Partition`], P of them | 128 | generation, invalidations of sessions without an entry, head of the free list, the eviction's hand, slots in use |
+//! | [`Partition`], P of them | 128 | generation, invalidations of sessions without an entry, head of the free list, the eviction's hand, slots in use, the top of both [worklists](super::worklist) |
 //! | [`Slot`], S of them | 96 | the entries |
 //! | buckets, S of them | 4 | heads of the chains |
+//! | work, 2 × P × ⌈65/4096 of a partition's slots⌉ words | 8 | the worklists' bits |
+//! | tags, S of them | 1 | which database an entry may be of |
 //!
 //! Each partition has its own slots, buckets and lock. The digest of a session id is as good as random, so it serves as
 //! the hash: its first 8 bytes choose the partition; the next 8, mixed with the OIDs of database and table, the bucket.
@@ -14,7 +16,7 @@
 //! sixteenth of all that again. The sixteenth is the **reserve**, which is kept for sessions that are expired or are being
 //! invalidated.
 //!
-//! Partitions, slots and buckets together take at most 128 bytes for each of the `max_sessions`.
+//! All together takes at most 128 bytes for each of the `max_sessions`.
 //!
 //! Bytes of a slot, and how each is written:
 //!
@@ -31,7 +33,9 @@
 //!
 //! Times are microseconds since 2000.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use super::worklist;
 
 /// The end of a chain.
 pub(super) const NONE: u32 = u32::MAX;
@@ -88,6 +92,10 @@ pub struct Partition {
     pub(super) hand: AtomicU32,
     /// Slots in use.
     pub(super) used: AtomicU32,
+    /// The top of the worklist of dirty entries.
+    pub(super) dirty: AtomicU64,
+    /// The top of the worklist of expired entries.
+    pub(super) expired: AtomicU64,
 }
 
 /// How many partitions and slots there are for a number of sessions.
@@ -128,9 +136,15 @@ impl Layout {
         self.partitions * self.slots_per_partition
     }
 
-    /// Bytes of partitions, slots and buckets.
+    /// Words of the worklists of all partitions.
+    pub fn work_words(&self) -> usize {
+        self.partitions * 2 * worklist::words(self.slots_per_partition)
+    }
+
+    /// Bytes of everything.
     pub fn bytes(&self) -> usize {
-        self.partitions * size_of::<Partition>() + self.slots() * (size_of::<Slot>() + size_of::<AtomicU32>())
+        let of_slot = size_of::<Slot>() + size_of::<AtomicU32>() + size_of::<AtomicU8>();
+        self.partitions * size_of::<Partition>() + self.slots() * of_slot + self.work_words() * size_of::<AtomicU64>()
     }
 }
 
@@ -148,6 +162,10 @@ pub struct Memory<'m> {
     pub slots: &'m [Slot],
     /// As many as slots: the head of each chain, relative to the partition.
     pub buckets: &'m [AtomicU32],
+    /// As many as [`Layout::work_words`]: for each partition the worklist of dirty entries, then that of expired ones.
+    pub work: &'m [AtomicU64],
+    /// As many as slots.
+    pub tags: &'m [AtomicU8],
 }
 
 impl Memory<'_> {
@@ -156,6 +174,9 @@ impl Memory<'_> {
         let per_partition = (self.slots.len() / self.partitions.len()) as u32;
         for bucket in self.buckets {
             bucket.store(NONE, Relaxed);
+        }
+        for word in self.work {
+            word.store(0, Relaxed);
         }
         for (n, slot) in self.slots.iter().enumerate() {
             let n = n as u32 % per_partition;
@@ -169,6 +190,8 @@ impl Memory<'_> {
             partition.free.store(0, Relaxed);
             partition.hand.store(0, Relaxed);
             partition.used.store(0, Relaxed);
+            partition.dirty.store(0, Relaxed);
+            partition.expired.store(0, Relaxed);
         }
     }
 }

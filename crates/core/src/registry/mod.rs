@@ -79,6 +79,7 @@ mod sweep;
 mod table;
 mod unrecorded;
 pub mod word;
+mod worklist;
 
 #[cfg(test)]
 mod interleaving;

@@ -37,6 +37,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                 return false;
             };
             entry.restore(session.version, word);
+            self.table.list(place.partition, &entry);
             true
         })
     }

@@ -1,13 +1,16 @@
 //! What the maintenance worker does with the entries: it scans for those that are dirty or expired, reports what it has
 //! written to rows and deleted, and removes the entries of what was dropped.
 //!
-//! A scan goes once around all slots, in batches, each of them under the shared lock of one partition. An entry stays in its
-//! slot as long as it lives, so a scan finds every entry that is there from its beginning to its end.
+//! A scan goes once around all partitions, in batches, each of them under the shared lock of one partition, and looks at the
+//! entries on the partition's [worklist] alone. So what it costs depends on how many entries are dirty or expired, and not on
+//! how many there are. An entry stays in its slot as long as it lives, so a scan finds every entry that is there from its
+//! beginning to its end.
 
 use super::entry::{EntryFilter, EntryView};
 use super::handle::Registry;
 use super::key::Key;
 use super::locks::Locks;
+use super::worklist;
 use crate::time::Timestamp;
 
 /// Where a scan is on its way once around all slots.
@@ -55,10 +58,17 @@ impl<'m, L: Locks> Registry<'m, L> {
         let (partition, first) = (cursor.slot / per_partition, cursor.slot % per_partition);
         let end = per_partition.min(first + cursor.left);
         let stop = self.locks.shared(partition, || {
-            for entry in self.table.entries_of(partition, first..end) {
-                if entry.belongs_to(database, Some(table)) && entry.passes(filter) {
+            let list = self.table.worklist(partition, filter);
+            let tag = worklist::tag(database);
+            let mut from = first as u32;
+            while let Some(slot) = list.next(from, tag).filter(|slot| (*slot as usize) < end) {
+                from = slot + 1;
+                let entry = self.table.entry(partition, slot);
+                if !entry.is_used() || !entry.passes(filter) {
+                    self.table.unlist(partition, &entry, filter);
+                } else if entry.belongs_to(database, Some(table)) {
                     if found.len() == found.capacity() {
-                        return entry.index as usize;
+                        return slot as usize;
                     }
                     found.push(entry.view());
                 }
@@ -85,6 +95,7 @@ impl<'m, L: Locks> Registry<'m, L> {
                 return false;
             };
             entry.flushed(activity);
+            self.table.unlist(place.partition, &entry, EntryFilter::Dirty);
             entry.passes(EntryFilter::Dirty)
         })
     }

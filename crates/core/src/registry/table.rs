@@ -4,11 +4,12 @@
 //! partition's lock. What writes needs the exclusive lock.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
-use super::entry::{Entry, words_of};
+use super::entry::{Entry, EntryFilter, words_of};
 use super::key::Key;
 use super::memory::{Memory, NONE, Partition, Slot, flags, reserve};
+use super::worklist::{self, Worklist};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Table<'m> {
@@ -91,6 +92,7 @@ impl<'m> Table<'m> {
             part.store(word, Relaxed);
         }
         entry.slot.flags.store(flags::USED, Relaxed);
+        self.tags(place.partition)[index as usize].store(worklist::tag(key.database), Relaxed);
         let bucket = &self.memory.buckets[place.bucket];
         entry.slot.next.store(bucket.load(Relaxed), Relaxed);
         bucket.store(index, Relaxed);
@@ -109,6 +111,9 @@ impl<'m> Table<'m> {
         link.store(entry.slot.next.load(Relaxed), Relaxed);
         let partition = self.partition(place.partition);
         entry.slot.flags.store(0, Relaxed);
+        for filter in [EntryFilter::Dirty, EntryFilter::Expired] {
+            self.worklist(place.partition, filter).remove(entry.index);
+        }
         entry.slot.next.store(partition.free.load(Relaxed), Relaxed);
         partition.free.store(entry.index, Relaxed);
         partition.used.fetch_sub(1, Relaxed);
@@ -142,6 +147,41 @@ impl<'m> Table<'m> {
             .zip(slots.start as u32..)
             .map(|(slot, index)| Entry { slot, index })
             .filter(|entry| entry.slot.flags.load(Relaxed) & flags::USED != 0)
+    }
+
+    /// The worklist of the dirty or of the expired entries of a partition.
+    pub fn worklist(&self, partition: usize, filter: EntryFilter) -> Worklist<'m> {
+        let words = worklist::words(self.per_partition);
+        let (top, n) = match filter {
+            EntryFilter::Dirty => (&self.partition(partition).dirty, 2 * partition),
+            EntryFilter::Expired => (&self.partition(partition).expired, 2 * partition + 1),
+        };
+        Worklist::new(top, &self.memory.work[n * words..(n + 1) * words], self.tags(partition))
+    }
+
+    fn tags(&self, partition: usize) -> &'m [AtomicU8] {
+        &self.memory.tags[partition * self.per_partition..(partition + 1) * self.per_partition]
+    }
+
+    /// Puts an entry that has just changed on the worklists that it belongs to.
+    pub fn list(&self, partition: usize, entry: &Entry) {
+        for filter in [EntryFilter::Dirty, EntryFilter::Expired] {
+            if entry.passes(filter) {
+                self.worklist(partition, filter).add(entry.index);
+            }
+        }
+    }
+
+    /// Takes an entry off a worklist, unless it belongs there.
+    pub fn unlist(&self, partition: usize, entry: &Entry, filter: EntryFilter) {
+        let is_listed = || entry.is_used() && entry.passes(filter);
+        if !is_listed() {
+            self.worklist(partition, filter).remove(entry.index);
+            // It may have been touched meanwhile.
+            if is_listed() {
+                self.worklist(partition, filter).add(entry.index);
+            }
+        }
     }
 
     pub fn has_free_slot(&self, partition: usize) -> bool {

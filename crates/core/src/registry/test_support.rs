@@ -1,10 +1,11 @@
 //! What the tests of the registry share: memory, locks, sessions.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use chrono::TimeDelta;
 
 use super::checks::{Checked, Loaded, Ticket};
+use super::entry::EntryView;
 use super::handle::Registry;
 use super::key::Key;
 use super::locks::{Displaced, Locks};
@@ -20,6 +21,8 @@ pub struct Owned {
     partitions: Vec<Partition>,
     slots: Vec<Slot>,
     buckets: Vec<AtomicU32>,
+    work: Vec<AtomicU64>,
+    tags: Vec<AtomicU8>,
 }
 
 impl Owned {
@@ -28,6 +31,8 @@ impl Owned {
             partitions: (0..layout.partitions).map(|_| Partition::default()).collect(),
             slots: (0..layout.slots()).map(|_| Slot::default()).collect(),
             buckets: (0..layout.slots()).map(|_| AtomicU32::new(0)).collect(),
+            work: (0..layout.work_words()).map(|_| AtomicU64::new(0)).collect(),
+            tags: (0..layout.slots()).map(|_| AtomicU8::new(0)).collect(),
         };
         owned.memory().format();
         owned
@@ -46,6 +51,8 @@ impl Owned {
             partitions: &self.partitions,
             slots: &self.slots,
             buckets: &self.buckets,
+            work: &self.work,
+            tags: &self.tags,
         }
     }
 
@@ -66,6 +73,15 @@ impl Locks for NoLocks {
         work()
     }
     fn displaced(&self, _: Displaced) {}
+}
+
+/// All entries of a database, in the order of their slots.
+pub fn entries(registry: &Registry<impl Locks>, database: u32) -> Vec<EntryView> {
+    (0..registry.table.partitions())
+        .flat_map(|partition| registry.table.entries(partition))
+        .filter(|entry| entry.belongs_to(database, None))
+        .map(|entry| entry.view())
+        .collect()
 }
 
 pub fn key(n: u32) -> Key {

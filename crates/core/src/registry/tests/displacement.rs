@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use crate::registry::test_support::{Owned, at, key, load, params, row};
-use crate::registry::{Checked, Displaced, EntryFilter, Key, Loaded, Locks, Lost, Registry, SetExpired};
+use crate::registry::test_support::{Owned, at, entries, key, load, params, row};
+use crate::registry::{Checked, Displaced, Key, Loaded, Locks, Lost, Registry, SetExpired};
 use crate::time::Timestamp;
 use crate::verdict::{Expiry, Request};
 
@@ -24,11 +24,7 @@ fn is_used(registry: &Registry<impl Locks>, key: &Key, now: Timestamp) -> bool {
 }
 
 fn entries_of(registry: &Registry<impl Locks>, database: u32) -> usize {
-    let (mut found, mut cursor) = (Vec::with_capacity(100_000), registry.scan(0));
-    while !cursor.is_done() {
-        registry.collect(&mut cursor, database, 2, EntryFilter::Any, &mut found);
-    }
-    found.len()
+    entries(registry, database).len()
 }
 
 /// A partition of these slots, full of dirty sessions: of each database its percentage, one database after the other or mixed.

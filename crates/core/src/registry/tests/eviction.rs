@@ -1,7 +1,7 @@
 //! Making room by entries that may go at no loss, and the reserve.
 
-use crate::registry::test_support::{Owned, at, key, load, params, row};
-use crate::registry::{Checked, EntryFilter, EntryUpdate, Key, Layout, Loaded, Outcome, SetExpired};
+use crate::registry::test_support::{Owned, at, entries, key, load, params, row};
+use crate::registry::{Checked, EntryUpdate, Key, Layout, Loaded, Outcome, SetExpired};
 use crate::verdict::{Expiry, Request};
 
 #[test]
@@ -108,10 +108,7 @@ fn the_table_stays_intact_under_churn() {
             _ => {}
         }
     }
-    let (mut found, mut cursor) = (Vec::with_capacity(64), r.scan(0));
-    while !cursor.is_done() {
-        r.collect(&mut cursor, 1, 2, EntryFilter::Any, &mut found);
-    }
+    let found = entries(&r, 1);
     assert_eq!(found.len(), r.fill().0);
     assert!(found.iter().all(|view| {
         r.look(

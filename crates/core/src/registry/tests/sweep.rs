@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use crate::registry::test_support::{Owned, at, key, load, params, row, ticket};
-use crate::registry::{Checked, EntryFilter, EntryUpdate, EntryView, Key, Layout, Loaded, Outcome};
+use crate::registry::{
+    Checked, EntryFilter, EntryUpdate, EntryView, Key, Layout, Loaded, Outcome, SetExpired, Touched, Word,
+};
 use crate::verdict::{Expiry, Request};
 
 #[test]
@@ -54,6 +56,81 @@ fn scans_find_dirty_and_expired_entries() {
     assert_eq!(scan(EntryFilter::Dirty), []);
 }
 
+/// A scan looks at worklists: whatever makes an entry dirty or expired must list it.
+#[test]
+fn a_scan_finds_what_became_dirty_or_expired_in_any_way() {
+    let owned = Owned::small(64);
+    let r = owned.registry();
+    let scan = |filter| {
+        let (mut found, mut cursor) = (Vec::with_capacity(64), r.scan(0));
+        r.collect(&mut cursor, 1, 2, filter, &mut found);
+        found.len()
+    };
+    let clean = |n| row(i64::from(n), at(0));
+    // A touch of an entry that a row answered for, with and without an entry.
+    load(&r, &key(1), &clean(1));
+    assert_eq!(r.touch(&key(1), 1, at(10)), Touched::Yes);
+    assert_eq!(r.touch_by_row(&key(2), &clean(2), at(10), || true), Touched::Yes);
+    // On a standby.
+    assert!(r.remember(&key(3), &clean(3), at(10)));
+    // At the end of a transaction: its own touch, and a login that continues another.
+    for (n, update) in [
+        (
+            4,
+            EntryUpdate {
+                touch: Some((clean(4), at(10))),
+                ..EntryUpdate::default()
+            },
+        ),
+        (
+            5,
+            EntryUpdate {
+                derived: Some((5, Word::of(at(10)))),
+                ..EntryUpdate::default()
+            },
+        ),
+    ] {
+        let invalidation = r.begin_invalidation(&key(n));
+        r.end_invalidation(&key(n), Some(invalidation), Outcome::Committed, update);
+    }
+    assert_eq!(scan(EntryFilter::Dirty), 5);
+    let saved: Vec<_> = r.unsaved().collect();
+    // Over a restart.
+    let restored = Owned::small(64);
+    let other = restored.registry();
+    assert!(saved.iter().all(|session| other.restore(session)));
+    let (mut found, mut cursor) = (Vec::with_capacity(64), other.scan(0));
+    other.collect(&mut cursor, 1, 2, EntryFilter::Dirty, &mut found);
+    assert_eq!(found.len(), 5);
+
+    // Found expired on a row, with and without an entry, and at the end of a transaction.
+    load(&r, &key(11), &clean(11));
+    assert_eq!(
+        r.set_expired(&key(11), &clean(11), &params(60), at(100), false),
+        SetExpired::Yes(Expiry::Idle)
+    );
+    assert_eq!(
+        r.set_expired(&key(12), &clean(12), &params(60), at(100), false),
+        SetExpired::Yes(Expiry::Idle)
+    );
+    load(&r, &key(13), &clean(13));
+    assert!(
+        r.set_expired_if_known(&key(13), &clean(13), &params(60), at(100))
+            .is_some()
+    );
+    let invalidation = r.begin_invalidation(&key(14));
+    let update = EntryUpdate {
+        expired: Some((clean(14), Expiry::Idle)),
+        ..EntryUpdate::default()
+    };
+    r.end_invalidation(&key(14), Some(invalidation), Outcome::Committed, update);
+    assert_eq!(scan(EntryFilter::Expired), 4);
+    for n in 11..=14 {
+        r.ended(&key(n), i64::from(n));
+    }
+    assert_eq!(scan(EntryFilter::Expired), 0);
+}
+
 #[test]
 fn a_scan_finds_each_entry_once_wherever_it_begins_and_stops() {
     let owned = Owned::new(Layout {
@@ -63,13 +140,14 @@ fn a_scan_finds_each_entry_once_wherever_it_begins_and_stops() {
     let r = owned.registry();
     for n in 0..24 {
         load(&r, &key(n), &row(1, at(0)));
+        r.check(&key(n), &params(0), Request::Counting, at(10));
     }
     for from in 0..64 {
         for room in [1, 5, 64] {
             let (mut found, mut cursor) = (Vec::new(), r.scan(from));
             while !cursor.is_done() {
                 let mut batch = Vec::with_capacity(room);
-                r.collect(&mut cursor, 1, 2, EntryFilter::Any, &mut batch);
+                r.collect(&mut cursor, 1, 2, EntryFilter::Dirty, &mut batch);
                 found.append(&mut batch);
             }
             let distinct: HashSet<_> = found.iter().map(|view| view.digest).collect();
