@@ -29,6 +29,7 @@ LIMITS = (DELAY, ABSOLUTE_DELAY)
 # In seconds: a shorter limit must be meant. Minutes are easily written where seconds are asked for.
 SHORTEST = 60
 LONGEST = 9e12  # what the extension can count
+LEAST = 1e-6  # the same; what is less would be rounded to 0, which means no limit
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*", re.ASCII)
 # The community modules with the same parameters.
 COMMUNITY = ("auth_session_timeout", "inactive_session_timeout")
@@ -125,11 +126,13 @@ class IrConfigParameter(models.Model):
     def _session_timeout_in_words(self, seconds):
         """A length of time in the user's language, such as 1 hour 30 minutes."""
         locale = babel_locale_parse(self.env.lang or "en_US")
-        minutes, seconds = divmod(round(seconds, 3), 60)
+        minutes, seconds = divmod(round(seconds, 6), 60)
         hours, minutes = divmod(int(minutes), 60)
         days, hours = divmod(hours, 24)
-        parts = (("day", days), ("hour", hours), ("minute", minutes), ("second", round(seconds, 3)))
-        words = [format_unit(number, f"duration-{unit}", locale=locale) for unit, number in parts if number]
+        parts = (("day", days), ("hour", hours), ("minute", minutes), ("second", round(seconds, 6)))
+        words = [
+            format_unit(number, f"duration-{unit}", format="#,##0.######", locale=locale) for unit, number in parts if number
+        ]
         return " ".join(words)
 
     # ---- Writing ----
@@ -207,7 +210,7 @@ class IrConfigParameter(models.Model):
     def _session_timeout_is_short(self, key, value):
         """Whether this limit is new, and so short that it logs people out while they work."""
         seconds = self._session_timeout_seconds(value)
-        return seconds is not None and 0 < seconds < SHORTEST and value.strip() != self._get_param(key)
+        return seconds is not None and LEAST <= seconds < SHORTEST and value.strip() != self._get_param(key)
 
     @api.model
     def _session_timeout_refuse_short(self, key, value):
@@ -234,6 +237,9 @@ class IrConfigParameter(models.Model):
             return self.env._("“%(value)s” is not a mode. Write skip_check or no_refresh.", value=value)
         if "there is no parameter" in (error.diag.message_primary or ""):
             return self.env._("There is no parameter “%(key)s” for inactive sessions.", key=key)
+        seconds = self._session_timeout_seconds(value)
+        if seconds is not None and seconds <= LEAST:
+            return self.env._("“%(value)s” is too short. Write a longer time, such as 5 minutes.", value=value)
         return self.env._(
             "“%(value)s” is not a length of time. Write a number of seconds, such as 7200, or a number with its unit, "
             "such as 15 minutes or 2 hours.",

@@ -1,9 +1,10 @@
+import math
 import re
 
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
-from .ir_config_parameter import DEFAULTS, DELAY, IGNORED_URL, WARNING
+from .ir_config_parameter import DEFAULTS, DELAY, IGNORED_URL, LEAST, WARNING
 
 
 def entries(urls):
@@ -36,14 +37,18 @@ class ResConfigSettings(models.TransientModel):
             delay = settings.session_timeout_delay or DEFAULTS[DELAY]
             warning = settings.session_timeout_warning or DEFAULTS[WARNING]
             settings.session_timeout_delay_means = self._session_timeout_meaning(delay, self.env._("no limit"))
-            settings.session_timeout_warning_means = self._session_timeout_meaning(warning, self.env._("no countdown"))
+            settings.session_timeout_warning_means = self._session_timeout_meaning(
+                warning, self.env._("no countdown"), least=0
+            )
             settings.session_timeout_delay_is_short = parameters._session_timeout_is_short(DELAY, delay)
 
-    def _session_timeout_meaning(self, value, none):
+    def _session_timeout_meaning(self, value, none, least=-math.inf):
         parameters = self.env["ir.config_parameter"].sudo()
         seconds = parameters._session_timeout_seconds(value)
         if seconds is None:
             return self.env._("not a length of time")
+        if seconds < least or 0 < seconds < LEAST:
+            return self.env._("too short")
         return parameters._session_timeout_in_words(seconds) if seconds > 0 else none
 
     @api.model

@@ -160,14 +160,19 @@ class TestParameters(SessionTimeoutCase):
             ("1 month", "30 days"),
             ("1 year", "360 days"),  # as the extension counts
             ("0", "no limit"),
-            ("-5", "no limit"),
-            ("-5 minutes", "no limit"),
+            ("0.0000015", "0.000002 seconds"),
+            ("0.0000001", "too short"),  # the extension refuses it
             ("five", "not a length of time"),
         ):
             with self.subTest(value):
                 settings = self.settings(session_timeout_delay=value, session_timeout_warning=value)
                 self.assertEqual(settings.session_timeout_delay_means, meaning)
                 self.assertEqual(settings.session_timeout_warning_means, meaning.replace("limit", "countdown"))
+        for value in ("-5", "-5 minutes"):
+            with self.subTest(value):
+                settings = self.settings(session_timeout_delay=value, session_timeout_warning=value)
+                self.assertEqual(settings.session_timeout_delay_means, "no limit")
+                self.assertEqual(settings.session_timeout_warning_means, "too short")  # the extension refuses it
         self.env["res.lang"]._activate_lang("de_DE")
         german = self.settings(session_timeout_delay="5").with_context(lang="de_DE")
         self.assertEqual(german.session_timeout_delay_means, "5 Sekunden")
@@ -222,6 +227,20 @@ class TestParameters(SessionTimeoutCase):
         with self.assertRaisesRegex(ValidationError, "“abc” is not a length of time. Write a number of seconds"):
             settings.execute()
         self.assertEqual(self.extension_value(DELAY), "7200")
+
+    def test_a_time_that_is_too_short_is_refused_in_plain_words(self):
+        for key, value, field in (
+            (WARNING, "-1", "session_timeout_warning"),
+            (WARNING, "-5 minutes", "session_timeout_warning"),
+            (DELAY, "0.0000001", "session_timeout_delay"),
+        ):
+            with self.subTest(value):
+                before = self.extension_value(key)
+                with self.assertRaisesRegex(ValidationError, f"“{value}” is too short"):
+                    self.settings(**{field: value}).execute()
+                with self.assertRaisesRegex(ValidationError, f"“{value}” is too short"):
+                    self.parameters.set_param(key, value)
+                self.assertEqual(self.extension_value(key), before)
 
     def test_settings_refuse_an_ignored_url_that_is_no_path(self):
         settings = self.env["res.config.settings"].create({"session_timeout_ignored_url": "websocket"})

@@ -45,6 +45,10 @@ const till = {
 
     warnUnheard() {},
 
+    get consequence() {
+        return _t("Orders are kept on this device.");
+    },
+
     async goToLogin() {
         if (this.isPaying()) {
             this.closeNotification ??= this.notification.add(

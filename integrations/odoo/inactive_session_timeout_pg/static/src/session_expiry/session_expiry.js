@@ -421,6 +421,7 @@ export class SessionExpiry {
             SessionExpiryDialog,
             {
                 state: this.state,
+                consequence: this.consequence,
                 stay: () => this.stay(),
                 logOut: () => this.logOut(),
                 goOn: () => this.goOn(),
@@ -435,6 +436,11 @@ export class SessionExpiry {
                 },
             }
         );
+    }
+
+    /** What the end of the session does to the user's work. */
+    get consequence() {
+        return _t("Unsaved changes will be lost.");
     }
 
     /** As the user menu does it. */

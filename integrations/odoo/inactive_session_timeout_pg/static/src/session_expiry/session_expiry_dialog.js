@@ -17,6 +17,7 @@ export class SessionExpiryDialog extends Component {
     static components = { Dialog };
     static props = {
         state: Object, // of the service, reactive
+        consequence: String, // what the end does to the user's work
         stay: Function,
         logOut: Function,
         goOn: Function, // closes the warning of a session that cannot be extended
