@@ -414,7 +414,7 @@ fn due_at(database: &Database, now: i64) -> i64 {
         Presence::Installed if database.is_urgent() => i64::MIN,
         Presence::Installed => {
             let flush = if database.is_dirty() {
-                database.flush.next(now)
+                database.flush.next(now).min(database.early_flush())
             } else {
                 i64::MAX
             };

@@ -115,7 +115,7 @@ impl Evaluation<'_> {
             } => {
                 self.is_hit.set(is_first);
                 if newly_dirty {
-                    database.set_dirty();
+                    database.touched(session.idle_delay, self.now());
                 }
                 if newly_expired {
                     self.attached.hurry();
@@ -230,7 +230,7 @@ impl Evaluation<'_> {
         if touched == Touched::Yes
             && let Some(database) = self.attached.database()
         {
-            database.set_dirty();
+            database.touched(row.session.idle_delay, self.now());
         }
         touched
     }

@@ -8,11 +8,15 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
 
+use chrono::TimeDelta;
 use pgrx::pg_sys::Oid;
+use session_timeout_core::params::flush_interval_of;
 use session_timeout_core::registry::{Unrecorded, UnrecordedLimits};
+use session_timeout_core::time::{Timestamp, to_micros};
 
 use super::control::Control;
 use super::schedule::{LATER, Schedule, backoff};
+use crate::guc;
 use crate::pg::backend_local::BackendLocal;
 
 /// Whether a database has the extension.
@@ -57,6 +61,9 @@ pub struct Database {
 
     /// When dirty activity is flushed.
     pub flush: Schedule,
+    /// When that of sessions with a short idle delay of their own is flushed, in microseconds since 2000-01-01; `i64::MAX`:
+    /// there is none.
+    early_flush: AtomicI64,
     /// When expired sessions are looked for.
     pub purge: Schedule,
     /// The slot of the registry where the search for expired sessions continues.
@@ -154,6 +161,31 @@ impl Database {
         self.dirty.swap(0, SeqCst) != 0
     }
 
+    /// The first touch of a session since its flush. `idle_delay` is the session's own.
+    pub fn touched(&self, idle_delay: Option<TimeDelta>, now: Timestamp) {
+        self.set_dirty();
+        if let Some(delay) = idle_delay {
+            let interval = to_micros(flush_interval_of(delay)).max(guc::naptime() * 1_000_000);
+            self.early_flush
+                .fetch_min(now.micros().saturating_add(interval), AcqRel);
+        }
+    }
+
+    /// When activity of sessions with a short idle delay of their own is due, in microseconds since 2000-01-01.
+    pub fn early_flush(&self) -> i64 {
+        self.early_flush.load(Acquire)
+    }
+
+    /// Whether that is due. What becomes dirty after this sets a new time.
+    pub fn take_early_flush(&self, now: i64) -> bool {
+        self.early_flush() <= now && self.early_flush.swap(i64::MAX, AcqRel) <= now
+    }
+
+    /// It was due and has not been done.
+    pub fn put_back_early_flush(&self, now: i64) {
+        self.early_flush.fetch_min(now, AcqRel);
+    }
+
     /// The next pass must purge, however long it is until the next purge.
     pub fn hurry_purge(&self) {
         self.purge_hurries.store(1, Release);
@@ -235,6 +267,7 @@ impl Database {
         }
         self.unrecorded.clear();
         self.flush.make_due();
+        self.early_flush.store(i64::MAX, Relaxed);
         self.purge.make_due();
         for time in [
             &self.last_pass,

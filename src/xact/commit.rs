@@ -179,6 +179,7 @@ fn end_invalidation(shared: &'static Shared, notes: &mut Notes, committed: bool)
     // A request that was judged by parameters that were rolled back does not count.
     let checks_count = committed || !notes.parameters;
     let (mut has_activity, mut has_expiry) = (false, false);
+    let now = clock::now();
     if committed && notes.installation {
         databases::installation_changed(shared);
     }
@@ -190,7 +191,10 @@ fn end_invalidation(shared: &'static Shared, notes: &mut Notes, committed: bool)
             // No worker would come for what is only in memory.
             update = EntryUpdate::default();
         }
-        has_activity |= update.touch.is_some() || update.derived.is_some();
+        if let (Some(database), Some((row, _))) = (attached.database(), &update.touch) {
+            database.touched(row.session.idle_delay, now);
+        }
+        has_activity |= update.derived.is_some();
         has_expiry |= update.expired.is_some() || update.derived.is_some_and(|(_, word)| word.expiry().is_some());
         let (key, invalidation, outcome) = (*session.key(), session.invalidation.take(), session.outcome(committed));
         shared.registry.end_invalidation(&key, invalidation, outcome, update);

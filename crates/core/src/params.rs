@@ -315,9 +315,17 @@ impl Params {
     #[must_use]
     pub fn flush_interval_in_force(&self) -> TimeDelta {
         let shortest = self.delay.into_iter().chain(self.absolute_delay).min();
-        let tenth = |delay: TimeDelta| (delay / 10).max(TimeDelta::microseconds(1));
-        shortest.map_or(self.flush_interval, |shortest| self.flush_interval.min(tenth(shortest)))
+        shortest.map_or(self.flush_interval, |shortest| {
+            self.flush_interval.min(flush_interval_of(shortest))
+        })
     }
+}
+
+/// How often the activity of a session with this idle delay must be written, if that is more often than
+/// [`Params::flush_interval_in_force`]: a tenth of it.
+#[must_use]
+pub fn flush_interval_of(idle_delay: TimeDelta) -> TimeDelta {
+    (idle_delay / 10).max(TimeDelta::microseconds(1))
 }
 
 /// Checks a row before it is stored. A key that does not begin with [`PREFIX`] may have any value.

@@ -1,5 +1,8 @@
 //! Writes dirty activity to rows.
 //!
+//! All dirty activity is written at the flush interval. Activity of sessions with an idle delay of their own, a tenth of
+//! which is shorter than that, is written after this tenth, and that of no other session with it.
+//!
 //! # Room for HOT updates
 //!
 //! If every row of a page is touched between two flushes, the page's reserve (fillfactor 80) does not hold all new tuples,
@@ -15,6 +18,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use session_timeout_core::registry::{EntryFilter, EntryView};
+use session_timeout_core::time::to_micros;
 
 use super::super::context::{Ended, PassContext};
 use super::BATCH;
@@ -35,7 +39,20 @@ pub fn run(pass: &PassContext, was_dirty: bool) -> Result<Ended, Error> {
     let next = pass.database.flush.next(now);
     let is_full = pass.database.full.swap(0, AcqRel) != 0;
     let is_due = if was_dirty { now >= next } else { next == i64::MIN };
-    let ended = if is_due || is_full { flush(pass)? } else { Ended::Done };
+    if !is_due && !is_full && was_dirty && pass.database.take_early_flush(now) {
+        let interval = to_micros(pass.params.flush_interval_in_force());
+        let ended = flush(pass, EntryFilter::DirtyWithin(interval.saturating_mul(10)));
+        if !matches!(ended, Ok(Ended::Done)) {
+            pass.database.put_back_early_flush(now);
+        }
+        pass.database.set_dirty();
+        return ended;
+    }
+    let ended = if is_due || is_full {
+        flush(pass, EntryFilter::Dirty)?
+    } else {
+        Ended::Done
+    };
     if ended != Ended::Done || was_dirty && !is_due && !is_full {
         pass.database.set_dirty();
     } else if is_due || is_full {
@@ -44,10 +61,10 @@ pub fn run(pass: &PassContext, was_dirty: bool) -> Result<Ended, Error> {
     Ok(ended)
 }
 
-fn flush(pass: &PassContext) -> Result<Ended, Error> {
+fn flush(pass: &PassContext, filter: EntryFilter) -> Result<Ended, Error> {
     // How many more times it may wait for a page that cannot be pruned.
     let mut tries = TRIES;
-    pass.batches(EntryFilter::Dirty, &pass.database.flush_from, BATCH, |batch| {
+    pass.batches(filter, &pass.database.flush_from, BATCH, |batch| {
         let mut rest = batch.to_vec();
         while !rest.is_empty() {
             let placement = if tries == 0 || pass.is_over() {

@@ -33,8 +33,20 @@ pub struct EntryView {
 pub enum EntryFilter {
     /// Those with activity that the row does not have, and without the expired flag.
     Dirty,
+    /// Those of them whose own idle delay is shorter than this, in microseconds.
+    DirtyWithin(i64),
     /// Those with the expired flag.
     Expired,
+}
+
+impl EntryFilter {
+    /// The filter of the worklist on which such entries are.
+    pub(super) fn listed_as(self) -> Self {
+        match self {
+            Self::Dirty | Self::DirtyWithin(_) => Self::Dirty,
+            Self::Expired => Self::Expired,
+        }
+    }
 }
 
 /// An entry in use.
@@ -234,6 +246,9 @@ impl Entry<'_> {
         let word = self.word();
         match filter {
             EntryFilter::Dirty => word.expiry().is_none() && !self.was_clean(word) && !self.is_closed(),
+            EntryFilter::DirtyWithin(delay) => {
+                (1..delay).contains(&self.slot.idle_delay.load(Relaxed)) && self.passes(EntryFilter::Dirty)
+            }
             EntryFilter::Expired => word.expiry().is_some(),
         }
     }

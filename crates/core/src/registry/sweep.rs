@@ -64,9 +64,9 @@ impl<'m, L: Locks> Registry<'m, L> {
             while let Some(slot) = list.next(from, tag).filter(|slot| (*slot as usize) < end) {
                 from = slot + 1;
                 let entry = self.table.entry(partition, slot);
-                if !entry.is_used() || !entry.passes(filter) {
-                    self.table.unlist(partition, &entry, filter);
-                } else if entry.belongs_to(database, Some(table)) {
+                if !entry.is_used() || !entry.passes(filter.listed_as()) {
+                    self.table.unlist(partition, &entry, filter.listed_as());
+                } else if entry.belongs_to(database, Some(table)) && entry.passes(filter) {
                     if found.len() == found.capacity() {
                         return slot as usize;
                     }

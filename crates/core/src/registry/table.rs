@@ -153,7 +153,7 @@ impl<'m> Table<'m> {
     pub fn worklist(&self, partition: usize, filter: EntryFilter) -> Worklist<'m> {
         let words = worklist::words(self.per_partition);
         let (top, n) = match filter {
-            EntryFilter::Dirty => (&self.partition(partition).dirty, 2 * partition),
+            EntryFilter::Dirty | EntryFilter::DirtyWithin(_) => (&self.partition(partition).dirty, 2 * partition),
             EntryFilter::Expired => (&self.partition(partition).expired, 2 * partition + 1),
         };
         Worklist::new(top, &self.memory.work[n * words..(n + 1) * words], self.tags(partition))
