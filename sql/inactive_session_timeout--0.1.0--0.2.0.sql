@@ -52,3 +52,7 @@ CREATE OR REPLACE VIEW session_timeout.stat_session_timeout AS
 COMMENT ON COLUMN session_timeout.stat_session_timeout.in_flux IS 'The old name of invalidating; goes with 0.3.0';
 COMMENT ON COLUMN session_timeout.stat_session_timeout.invalidating IS
     'Checks that the row answered, because the session was being changed at that moment';
+
+INSERT INTO session_timeout.config_parameter (key, value, create_date) VALUES
+    ('inactive_session_time_out_notices', 'on', pg_catalog.now());
+UPDATE session_timeout.config_parameter SET write_date = NULL WHERE key = 'inactive_session_time_out_notices';

@@ -51,6 +51,7 @@ INSERT INTO session_timeout.config_parameter (key, value, create_date) VALUES
     ('inactive_session_time_out_absolute_delay', '0', pg_catalog.now()),
     ('inactive_session_time_out_warning', '300', pg_catalog.now()),
     ('inactive_session_time_out_flush_interval', '60', pg_catalog.now()),
+    ('inactive_session_time_out_notices', 'on', pg_catalog.now()),
     ('inactive_session_time_out_purge_interval', '60', pg_catalog.now()),
     ('inactive_session_time_out_event_retention', '30 days', pg_catalog.now());
 

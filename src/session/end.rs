@@ -41,8 +41,8 @@ pub enum RegistryUpdate {
 pub struct Batch {
     context: Context,
     update: RegistryUpdate,
-    /// Nothing is written or sent for what replication brings: that happened where it comes from.
-    is_replaying: bool,
+    /// Whether notices are sent: not of what replication brings, which was reported where it comes from.
+    sends_notices: bool,
     /// `None` if no events are written.
     events: Option<EventWriter>,
     /// By kind.
@@ -53,12 +53,13 @@ impl Batch {
     /// An empty batch. It allocates in the memory context that is current now.
     pub fn new(context: &Context, update: RegistryUpdate) -> Result<Self, Error> {
         let is_replaying = is_replaying();
-        let keeps_events = context.params()?.event_retention.is_some();
+        let params = context.params()?;
+        let keeps_events = params.event_retention.is_some();
         let objects = &context.objects;
         Ok(Self {
             context: *context,
             update,
-            is_replaying,
+            sends_notices: params.notices && !is_replaying,
             events: if keeps_events && !is_replaying {
                 Some(EventWriter::open(objects.session_event, objects.session_event_id)?)
             } else {
@@ -152,7 +153,7 @@ impl Batch {
     /// Notes the sessions in the current transaction, which sends their notices before its commit. That commit waits for other
     /// commits that have sent notices.
     pub fn note(self) {
-        if self.is_replaying {
+        if !self.sends_notices {
             return;
         }
         for (kind, ended) in self.ended {
@@ -164,7 +165,7 @@ impl Batch {
 
     /// The notices.
     pub fn into_notices(self) -> Vec<CString> {
-        if self.is_replaying {
+        if !self.sends_notices {
             return Vec::new();
         }
         payloads(&self.ended)

@@ -33,6 +33,8 @@ enum Kind {
     UrlList,
     /// The name of an [`IgnoredUrlMode`].
     Mode,
+    /// `on` or `off`.
+    Switch,
     /// Seconds or an interval.
     Time(Least),
 }
@@ -119,6 +121,14 @@ parameters! {
         hint: INTERVAL_HINT,
     }
 
+    /// Whether notices are sent of sessions that end.
+    Notices: {
+        name: "inactive_session_time_out_notices",
+        default: "on",
+        kind: Kind::Switch,
+        hint: "Give on or off.",
+    }
+
     /// How often expired rows are looked for.
     PurgeInterval: {
         name: "inactive_session_time_out_purge_interval",
@@ -194,10 +204,12 @@ impl Key {
         })
     }
 
-    const fn is_time(self) -> bool {
+    /// Whether its value is a time.
+    #[must_use]
+    pub const fn is_time(self) -> bool {
         match self.spec().kind {
             Kind::Time(_) => true,
-            Kind::UrlList | Kind::Mode => false,
+            Kind::UrlList | Kind::Mode | Kind::Switch => false,
         }
     }
 
@@ -251,6 +263,8 @@ pub struct Params {
     pub warning: TimeDelta,
     /// How often activity is to be written to rows; positive. See [`Params::flush_interval_in_force`].
     pub flush_interval: TimeDelta,
+    /// Whether notices are sent of sessions that end.
+    pub notices: bool,
     /// How often expired rows are looked for; positive.
     pub purge_interval: TimeDelta,
     /// How long events are kept; positive. `None`: none are kept.
@@ -267,6 +281,7 @@ impl Default for Params {
                 absolute_delay: None,
                 warning: TimeDelta::zero(),
                 flush_interval: TimeDelta::zero(),
+                notices: false,
                 purge_interval: TimeDelta::zero(),
                 event_retention: None,
             };
@@ -304,6 +319,13 @@ impl Params {
             }
             Key::Warning => self.warning = time(key, value)?,
             Key::FlushInterval => self.flush_interval = time(key, value)?,
+            Key::Notices => {
+                self.notices = match value.trim_ascii() {
+                    b"on" => true,
+                    b"off" => false,
+                    _ => return Err(refused(key, value, "is neither on nor off")),
+                };
+            }
             Key::PurgeInterval => self.purge_interval = time(key, value)?,
             Key::EventRetention => self.event_retention = if_on(time(key, value)?),
         }
@@ -388,7 +410,9 @@ fn time(key: Key, value: &[u8]) -> Result<TimeDelta, ParamError> {
     let why = match key.spec().kind {
         Kind::Time(Least::Zero) if time < TimeDelta::zero() => "is negative",
         Kind::Time(Least::MoreThanZero) if time <= TimeDelta::zero() => "is not more than 0",
-        Kind::Time(Least::Any | Least::Zero | Least::MoreThanZero) | Kind::UrlList | Kind::Mode => return Ok(time),
+        Kind::Time(Least::Any | Least::Zero | Least::MoreThanZero) | Kind::UrlList | Kind::Mode | Kind::Switch => {
+            return Ok(time);
+        }
     };
     Err(refused(key, value, why))
 }

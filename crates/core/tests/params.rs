@@ -36,6 +36,7 @@ fn names_and_default_values_are_those_documented() {
         ("inactive_session_time_out_absolute_delay", "0"),
         ("inactive_session_time_out_warning", "300"),
         ("inactive_session_time_out_flush_interval", "60"),
+        ("inactive_session_time_out_notices", "on"),
         ("inactive_session_time_out_purge_interval", "60"),
         ("inactive_session_time_out_event_retention", "30 days"),
     ];
@@ -63,8 +64,21 @@ fn the_defaults_are_what_their_texts_say() {
     assert_eq!(params.absolute_delay, None);
     assert_eq!(params.warning, seconds(300));
     assert_eq!(params.flush_interval, seconds(60));
+    assert!(params.notices);
     assert_eq!(params.purge_interval, seconds(60));
     assert_eq!(params.event_retention, Some(seconds(30 * 86_400)));
+}
+
+#[test]
+fn notices_are_on_or_off() {
+    assert!(!with(Key::Notices, "off").notices);
+    assert!(with(Key::Notices, " on ").notices);
+    for value in ["", "yes", "ON", "0"] {
+        assert!(
+            validate(Key::Notices.name().as_bytes(), value.as_bytes()).is_err(),
+            "{value}"
+        );
+    }
 }
 
 #[test]
@@ -204,9 +218,7 @@ fn white_space_around_a_value_says_nothing() {
 
 #[test]
 fn what_is_no_time_is_refused_wherever_a_time_is_wanted() {
-    let times = Key::ALL
-        .into_iter()
-        .filter(|key| !matches!(key, Key::IgnoredUrl | Key::IgnoredUrlMode));
+    let times = Key::ALL.into_iter().filter(|key| key.is_time());
     for key in times {
         for (value, reason) in [
             (
@@ -268,9 +280,7 @@ const TOO_SHORT: [&str; 7] = [
 
 #[test]
 fn a_positive_time_that_would_be_rounded_to_zero_is_refused_when_it_is_written() {
-    let times = Key::ALL
-        .into_iter()
-        .filter(|key| !matches!(key, Key::IgnoredUrl | Key::IgnoredUrlMode));
+    let times = Key::ALL.into_iter().filter(|key| key.is_time());
     for key in times {
         for value in TOO_SHORT {
             let error = validate(key.name().as_bytes(), value.as_bytes()).expect_err(value);

@@ -27,6 +27,7 @@ fn the_install_script_writes_every_parameters_default() {
         ("inactive_session_time_out_absolute_delay", "0"),
         ("inactive_session_time_out_warning", "300"),
         ("inactive_session_time_out_flush_interval", "60"),
+        ("inactive_session_time_out_notices", "on"),
         ("inactive_session_time_out_purge_interval", "60"),
         ("inactive_session_time_out_event_retention", "30 days"),
     ];

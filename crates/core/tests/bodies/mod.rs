@@ -62,13 +62,8 @@ fn set(key: Key, value: &[u8]) {
     let before = Params::default();
     let mut params = before.clone();
     let result = params.set(key, value);
-    let is_time = match key {
-        Key::IgnoredUrl | Key::IgnoredUrlMode => false,
-        Key::Delay | Key::AbsoluteDelay | Key::Warning => true,
-        Key::FlushInterval | Key::PurgeInterval | Key::EventRetention => true,
-    };
     let written = params::validate(key.name().as_bytes(), value);
-    if is_time && result.is_ok() && span::is_lost_in_rounding(value) {
+    if key.is_time() && result.is_ok() && span::is_lost_in_rounding(value) {
         assert!(written.is_err());
     } else {
         assert_eq!(result, written);
