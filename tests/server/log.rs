@@ -8,8 +8,7 @@ use std::sync::OnceLock;
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, eventually};
 
-use crate::in_flight::{InFlight, SOON, outcome};
-use crate::support::{SessionCalls, unique};
+use crate::support::{InFlight, SOON, SessionCalls, outcome, unique};
 
 /// A server that logs as much as it can, and a database in it.
 fn database() -> &'static Database<'static> {

@@ -1,6 +1,5 @@
 //! Tests on a real server, over many connections.
 
-mod in_flight;
 mod support;
 
 mod checks;

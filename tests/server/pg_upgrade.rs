@@ -10,8 +10,7 @@ use std::{env, fs};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Server, ServerBuilder, Shutdown, eventually, param};
 
-use crate::in_flight::SOON;
-use crate::support::{SessionCalls, Stored};
+use crate::support::{SOON, SessionCalls, Stored};
 use crate::upgrade::objects::{difference, inventory};
 
 /// A server that pg_upgrade made, and what its predecessor held.

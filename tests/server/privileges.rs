@@ -4,8 +4,7 @@
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Role, shared};
 
-use crate::in_flight::{outcome, refusal};
-use crate::support::{SessionCalls, own_database};
+use crate::support::{SessionCalls, outcome, own_database, refusal};
 
 /// A call of every function.
 const CALLS: [&str; 14] = [

@@ -3,8 +3,7 @@
 use session_timeout_tests::param;
 
 use super::IGNORED;
-use crate::in_flight::InFlight;
-use crate::support::{DELAY, SessionCalls, app, assert_about, assert_just_now, new_sid, own_database};
+use crate::support::{DELAY, InFlight, SessionCalls, app, assert_about, assert_just_now, new_sid, own_database};
 
 #[test]
 fn a_session_older_than_its_absolute_delay_is_not_valid() {

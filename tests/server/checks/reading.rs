@@ -1,7 +1,6 @@
 //! What a check reads: the newest commit, and nothing that another transaction would conflict with.
 
-use crate::in_flight::InFlight;
-use crate::support::{ISOLATION_LEVELS, SessionCalls, app, new_sid, own_database};
+use crate::support::{ISOLATION_LEVELS, InFlight, SessionCalls, app, new_sid, own_database};
 
 #[test]
 fn a_check_sees_that_a_session_was_closed_since_its_transaction_began() {

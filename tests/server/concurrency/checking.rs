@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use session_timeout_tests::param;
 use session_timeout_tests::postgres::Client;
 
-use crate::in_flight::{all_at_once, begin, outcome, refuse_to_wait};
-use crate::support::{ISOLATION_LEVELS, SessionCalls, app, new_sid, own_database, unique};
+use crate::support::{
+    ISOLATION_LEVELS, SessionCalls, all_at_once, app, begin, new_sid, outcome, own_database, refuse_to_wait, unique,
+};
 
 /// What another transaction can be in the midst of, on the session whose id is `$1`.
 const HELD_BY: [(&str, &str); 7] = [

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::shared;
 
-use crate::in_flight::{InFlight, all_at_once, outcome, try_call};
-use crate::support::SessionCalls;
+use crate::support::{InFlight, SessionCalls, all_at_once, outcome, try_call};
 
 const DROP: &str = "DROP EXTENSION inactive_session_timeout";
 const CREATE: &str = "CREATE EXTENSION inactive_session_timeout";

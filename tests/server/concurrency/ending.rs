@@ -1,7 +1,8 @@
 //! `close_session` against another transaction on the same session.
 
-use crate::in_flight::{InFlight, SNAPSHOT_LEVELS, all_at_once, begin, try_call};
-use crate::support::{ISOLATION_LEVELS, SessionCalls, app, new_sid};
+use crate::support::{
+    ISOLATION_LEVELS, InFlight, SNAPSHOT_LEVELS, SessionCalls, all_at_once, app, begin, new_sid, try_call,
+};
 
 #[test]
 fn the_second_of_two_closes_at_once_waits_and_finds_nothing_open() {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use session_timeout_tests::postgres::Client;
 
-use crate::in_flight::{InFlight, SNAPSHOT_LEVELS, all_at_once, begin, outcome, try_call};
-use crate::support::{ISOLATION_LEVELS, SessionCalls, app, new_sid};
+use crate::support::{
+    ISOLATION_LEVELS, InFlight, SNAPSHOT_LEVELS, SessionCalls, all_at_once, app, begin, new_sid, outcome, try_call,
+};
 
 /// Two transactions open one session id, the second while the first is in flight; then the first ends by `end`.
 /// Answers the id, and the version of the first opening as it was in flight.

@@ -2,8 +2,7 @@
 
 use session_timeout_tests::Database;
 
-use crate::in_flight::{all_at_once, begin, outcome, refuse_to_wait};
-use crate::support::{OwnDatabase, SessionCalls, own_database};
+use crate::support::{OwnDatabase, SessionCalls, all_at_once, begin, outcome, own_database, refuse_to_wait};
 
 const SESSIONS: i64 = 200;
 

@@ -1,7 +1,6 @@
 //! `close_user_sessions` against logins of the user that are in flight.
 
-use crate::in_flight::{InFlight, SNAPSHOT_LEVELS, begin, outcome, refuse_to_wait};
-use crate::support::{SessionCalls, app, new_sid, unique};
+use crate::support::{InFlight, SNAPSHOT_LEVELS, SessionCalls, app, begin, new_sid, outcome, refuse_to_wait, unique};
 
 /// More logins than there are locks for single users in a transaction.
 const MANY: usize = 100;

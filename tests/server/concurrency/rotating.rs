@@ -2,8 +2,7 @@
 
 use session_timeout_tests::ServerError;
 
-use crate::in_flight::{InFlight, SNAPSHOT_LEVELS, all_at_once, begin, try_call};
-use crate::support::{SessionCalls, app, new_sid};
+use crate::support::{InFlight, SNAPSHOT_LEVELS, SessionCalls, all_at_once, app, begin, new_sid, try_call};
 
 #[test]
 fn a_close_of_the_old_session_waits_for_a_rotation_and_leaves_the_new_one_open() {

@@ -3,9 +3,8 @@
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, error_of, eventually};
 
-use super::support::{QUICK, alone, database, database_of, open_expired, wait_until_gone, worker_figure};
-use crate::in_flight::SOON;
-use crate::support::{SessionCalls, new_sid};
+use crate::support::preloaded::{self, QUICK};
+use crate::support::{SOON, SessionCalls, new_sid, open_expired, wait_until_gone, worker_figure};
 
 const TABLES: [&str; 3] = ["session", "session_event", "config_parameter"];
 
@@ -30,8 +29,8 @@ fn use_all_of_it(database: &Database) {
 
 #[test]
 fn added_columns_are_null_or_have_their_defaults() {
-    let server = alone();
-    let database = database_of(&server, "columns", &QUICK);
+    let server = preloaded::alone();
+    let database = preloaded::database_on(&server, "columns", &QUICK);
     let mut admin = database.connect();
     for table in TABLES {
         admin.run(&format!("ALTER TABLE session_timeout.{table} ADD COLUMN note text"));
@@ -65,7 +64,7 @@ fn added_columns_are_null_or_have_their_defaults() {
 
 #[test]
 fn an_added_column_that_cannot_be_filled_is_refused_by_name() {
-    let database = database("unfilled", &QUICK);
+    let database = preloaded::database("unfilled", &QUICK);
     let mut admin = database.connect();
     admin.run("ALTER TABLE session_timeout.session ADD COLUMN \"n\u{f6}tig\" int NOT NULL");
     let open = "SELECT session_timeout.open_session('sid')";
@@ -83,7 +82,7 @@ fn an_added_column_that_cannot_be_filled_is_refused_by_name() {
 
 #[test]
 fn a_pass_that_cannot_fill_an_added_column_shows_the_sqlstate_and_goes_on_without_it() {
-    let database = database("unfilled_event", &QUICK);
+    let database = preloaded::database("unfilled_event", &QUICK);
     let mut admin = database.connect();
     admin.run("ALTER TABLE session_timeout.session_event ADD COLUMN needed int NOT NULL");
     let sid = new_sid();
@@ -117,7 +116,7 @@ fn every_session_of_a_user_is_closed_whatever_other_indexes_there_are() {
         "(user_name DESC, opened_at)",
     ] {
         for keeps_ours in [true, false] {
-            let database = database("indexes", &QUICK);
+            let database = preloaded::database("indexes", &QUICK);
             let mut admin = database.connect();
             put_before(
                 &mut admin,
@@ -140,7 +139,7 @@ fn every_session_of_a_user_is_closed_whatever_other_indexes_there_are() {
 
 #[test]
 fn parameters_are_found_whatever_other_indexes_there_are() {
-    let database = database("key_indexes", &QUICK);
+    let database = preloaded::database("key_indexes", &QUICK);
     let mut admin = database.connect();
     admin.run("CREATE INDEX another ON session_timeout.config_parameter (key) WHERE value = '1'");
     admin.run("REINDEX INDEX CONCURRENTLY session_timeout.config_parameter_key_key");
@@ -153,7 +152,7 @@ fn parameters_are_found_whatever_other_indexes_there_are() {
 
 #[test]
 fn sessions_are_found_by_another_primary_key_too() {
-    let database = database("other_key", &QUICK);
+    let database = preloaded::database("other_key", &QUICK);
     let mut admin = database.connect();
     admin.run(
         "ALTER TABLE session_timeout.session DROP CONSTRAINT session_pkey; \
@@ -170,7 +169,7 @@ fn sessions_are_found_by_another_primary_key_too() {
 
 #[test]
 fn versions_do_not_come_again_after_truncate_restart_identity() {
-    let database = database("restarted", &QUICK);
+    let database = preloaded::database("restarted", &QUICK);
     let mut admin = database.connect();
     let sid = new_sid();
     admin.open(&sid);
@@ -207,7 +206,7 @@ const CALLS: [&str; 16] = [
 
 #[test]
 fn a_table_that_has_been_altered_is_an_error_that_says_so() {
-    let server = alone();
+    let server = preloaded::alone();
     for (table, alter, named) in [
         ("config_parameter", "ALTER value TYPE integer USING 7200", "\"value\""),
         ("config_parameter", "ALTER value TYPE varchar", "\"value\""),
@@ -228,7 +227,7 @@ fn a_table_that_has_been_altered_is_an_error_that_says_so() {
         ("session_event", "ALTER digest TYPE text USING 'x'", "\"digest\""),
         ("session_event", "DROP user_name", "\"user_name\""),
     ] {
-        let database = database_of(&server, "broken", &QUICK);
+        let database = preloaded::database_on(&server, "broken", &QUICK);
         let mut admin = database.connect();
         admin.open("sid");
         assert!(admin.check("sid"));
@@ -258,12 +257,12 @@ fn a_table_that_has_been_altered_is_an_error_that_says_so() {
 
 #[test]
 fn a_pass_over_altered_tables_fails_and_goes_on_when_they_are_whole_again() {
-    let server = alone();
+    let server = preloaded::alone();
     for table in [
         "config_parameter RENAME value TO val",
         "session RENAME version TO versions",
     ] {
-        let database = database_of(&server, "broken_pass", &QUICK);
+        let database = preloaded::database_on(&server, "broken_pass", &QUICK);
         let mut admin = database.connect();
         let sid = new_sid();
         open_expired(&mut admin, &sid);
@@ -286,7 +285,7 @@ fn a_pass_over_altered_tables_fails_and_goes_on_when_they_are_whole_again() {
 
 #[test]
 fn what_stands_in_the_place_of_a_table_is_an_error_that_says_so() {
-    let server = alone();
+    let server = preloaded::alone();
     for table in ["session", "config_parameter"] {
         for (kind, replacement) in [
             (
@@ -302,7 +301,7 @@ fn what_stands_in_the_place_of_a_table_is_an_error_that_says_so() {
                 "CREATE MATERIALIZED VIEW session_timeout.{} AS SELECT * FROM session_timeout.kept",
             ),
         ] {
-            let database = database_of(&server, "replaced", &QUICK);
+            let database = preloaded::database_on(&server, "replaced", &QUICK);
             let mut admin = database.connect();
             let key = if table == "session" { "digest" } else { "key" };
             admin.run(&format!(
@@ -323,7 +322,7 @@ fn what_stands_in_the_place_of_a_table_is_an_error_that_says_so() {
 
 #[test]
 fn an_altered_verdict_is_an_error_that_says_so() {
-    let database = database("verdicts", &QUICK);
+    let database = preloaded::database("verdicts", &QUICK);
     let mut admin = database.connect();
     admin.open("sid");
     for (alter, undo) in [
@@ -351,7 +350,7 @@ fn an_altered_verdict_is_an_error_that_says_so() {
 
 #[test]
 fn a_sequence_whose_numbers_could_come_again_is_an_error_that_says_so() {
-    let database = database("sequences", &QUICK);
+    let database = preloaded::database("sequences", &QUICK);
     let mut admin = database.connect();
     let open = "SELECT session_timeout.open_session('sid')";
     let set = "SELECT session_timeout.set_param('mine', '1')";
@@ -393,7 +392,7 @@ fn a_sequence_whose_numbers_could_come_again_is_an_error_that_says_so() {
 
 #[test]
 fn a_key_that_has_been_taken_away_is_an_error_that_says_so() {
-    let database = database("keyless", &QUICK);
+    let database = preloaded::database("keyless", &QUICK);
     let mut admin = database.connect();
     admin.run(
         "ALTER TABLE session_timeout.session DROP CONSTRAINT session_pkey; \
@@ -433,7 +432,7 @@ fn a_key_that_has_been_taken_away_is_an_error_that_says_so() {
 /// Pages, as the plan of the statement counts them.
 #[test]
 fn other_rows_of_config_parameter_cost_a_check_nothing() {
-    let database = database("other_rows", &[]);
+    let database = preloaded::database("other_rows", &[]);
     let mut admin = database.connect();
     admin.run(
         "INSERT INTO session_timeout.config_parameter (key, value) \

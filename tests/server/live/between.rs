@@ -7,11 +7,10 @@ use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, eventually, param};
 
-use super::support::{
-    QUIET, and, database, open_expired, wait_for_passes, wait_until_flushed, wait_until_gone, wait_until_idle,
+use crate::support::preloaded::{self, QUIET, and};
+use crate::support::{
+    SOON, SessionCalls, new_sid, open_expired, wait_for_passes, wait_until_flushed, wait_until_gone, wait_until_idle,
 };
-use crate::in_flight::SOON;
-use crate::support::{SessionCalls, new_sid};
 
 const SET_LIMIT: &str = "UPDATE session_timeout.session SET idle_delay = '5 hours' \
                          WHERE digest = session_timeout.session_digest($1)";
@@ -54,7 +53,7 @@ fn is_flushed(client: &mut Client, sid: &str, touched: Option<DateTime<Utc>>) {
 
 #[test]
 fn an_expiry_found_before_a_change_of_limits_is_committed_stays() {
-    let database = database("limits_expiry", &QUIET);
+    let database = preloaded::database("limits_expiry", &QUIET);
     let (mut changer, mut other, mut admin) = three(&database);
     let sid = new_sid();
     open_expired(&mut changer, &sid);
@@ -71,7 +70,7 @@ fn an_expiry_found_before_a_change_of_limits_is_committed_stays() {
 /// In the simple protocol a statement that is a transaction of its own ends without its last change being made visible.
 #[test]
 fn an_expiry_found_while_one_statement_changes_the_limits_stays() {
-    let database = database("limits_statement", &QUIET);
+    let database = preloaded::database("limits_statement", &QUIET);
     let (mut changer, mut other, mut admin) = three(&database);
     let sid = new_sid();
     open_expired(&mut changer, &sid);
@@ -92,7 +91,7 @@ fn an_expiry_found_while_one_statement_changes_the_limits_stays() {
 
 #[test]
 fn an_expiry_found_before_a_rotation_is_committed_stays() {
-    let database = database("rotation_expiry", &and(QUIET, (param::DELAY, "2")));
+    let database = preloaded::database("rotation_expiry", &and(QUIET, (param::DELAY, "2")));
     let (mut changer, mut other, mut admin) = three(&database);
     let (old, new) = (new_sid(), new_sid());
     changer.open(&old);
@@ -110,7 +109,7 @@ fn an_expiry_found_before_a_rotation_is_committed_stays() {
 
 #[test]
 fn an_expiry_found_before_a_login_is_committed_is_told_of_and_the_login_counts() {
-    let database = database("login_expiry", &QUIET);
+    let database = preloaded::database("login_expiry", &QUIET);
     let (mut changer, mut other, _) = three(&database);
     let sid = new_sid();
     changer.open_limited(&sid, Some("1 second"), None);
@@ -130,7 +129,7 @@ fn an_expiry_found_before_a_login_is_committed_is_told_of_and_the_login_counts()
 
 #[test]
 fn an_expiry_found_before_a_login_is_rolled_back_is_told_of_once() {
-    let database = database("no_login_expiry", &QUIET);
+    let database = preloaded::database("no_login_expiry", &QUIET);
     let (mut changer, mut other, _) = three(&database);
     for rollback in ["ROLLBACK", "ROLLBACK TO here; COMMIT"] {
         let sid = new_sid();
@@ -148,7 +147,7 @@ fn an_expiry_found_before_a_login_is_rolled_back_is_told_of_once() {
 
 #[test]
 fn an_expiry_by_a_transactions_own_parameter_is_final_from_its_commit_on() {
-    let database = database("own_param_expiry", &QUIET);
+    let database = preloaded::database("own_param_expiry", &QUIET);
     let (mut changer, mut other, _) = three(&database);
     for (end, is_valid) in [
         ("COMMIT", false),
@@ -171,7 +170,7 @@ fn an_expiry_by_a_transactions_own_parameter_is_final_from_its_commit_on() {
 
 #[test]
 fn an_expiry_in_a_transaction_that_changed_something_else_outlives_its_rollback() {
-    let database = database("own_row_expiry", &QUIET);
+    let database = preloaded::database("own_row_expiry", &QUIET);
     let (mut changer, mut other, _) = three(&database);
     for is_loaded in [false, true] {
         let sid = new_sid();
@@ -198,7 +197,7 @@ fn an_expiry_in_a_transaction_that_changed_something_else_outlives_its_rollback(
 /// A parallel worker sees what its leader has changed, and has nowhere to keep that apart.
 #[test]
 fn a_parallel_worker_records_nothing_that_its_leader_has_not_committed() {
-    let database = database("parallel", &QUIET);
+    let database = preloaded::database("parallel", &QUIET);
     let (mut changer, mut other, _) = three(&database);
     changer.run(
         "CREATE FUNCTION public.mislabelled(sid text) RETURNS text PARALLEL SAFE LANGUAGE plpgsql AS $$ BEGIN
@@ -238,7 +237,7 @@ fn a_parallel_worker_records_nothing_that_its_leader_has_not_committed() {
 
 #[test]
 fn a_truncate_tells_of_each_session_what_it_was() {
-    let database = database("truncate_kinds", &and(QUIET, (param::DELAY, "3")));
+    let database = preloaded::database("truncate_kinds", &and(QUIET, (param::DELAY, "3")));
     let (mut changer, mut other, mut admin) = three(&database);
     let (found, late, open) = (new_sid(), new_sid(), new_sid());
     for sid in [&found, &late, &open] {
@@ -261,7 +260,7 @@ fn a_truncate_tells_of_each_session_what_it_was() {
 
 #[test]
 fn activity_before_a_change_of_limits_is_committed_is_kept_and_written_down() {
-    let database = database("limits_touch", &QUIET);
+    let database = preloaded::database("limits_touch", &QUIET);
     let (mut changer, mut other, _) = three(&database);
     let sid = idle_for_a_while(&mut changer);
     changer.run("BEGIN");
@@ -273,7 +272,7 @@ fn activity_before_a_change_of_limits_is_committed_is_kept_and_written_down() {
 
 #[test]
 fn activity_before_a_rotation_is_committed_goes_along_and_is_written_down() {
-    let database = database("rotation_touch", &QUIET);
+    let database = preloaded::database("rotation_touch", &QUIET);
     let (mut changer, mut other, _) = three(&database);
     // There and back as well: what others know the session as is where it began.
     for steps in [1, 2, 3] {
@@ -297,7 +296,7 @@ fn activity_before_a_rotation_is_committed_goes_along_and_is_written_down() {
 
 #[test]
 fn a_close_that_is_rolled_back_to_a_savepoint_leaves_activity_to_be_written_down() {
-    let database = database("savepoint_touch", &QUIET);
+    let database = preloaded::database("savepoint_touch", &QUIET);
     let (mut changer, mut other, _) = three(&database);
     let sid = idle_for_a_while(&mut changer);
     let touched = touch(&mut other, &sid);
@@ -311,7 +310,7 @@ fn a_close_that_is_rolled_back_to_a_savepoint_leaves_activity_to_be_written_down
 
 #[test]
 fn a_later_rollback_to_a_savepoint_leaves_activity_to_a_session_that_was_changed_before() {
-    let database = database("savepoint_limits", &QUIET);
+    let database = preloaded::database("savepoint_limits", &QUIET);
     let (mut changer, mut other, _) = three(&database);
     let limited = idle_for_a_while(&mut changer);
     let (old, new) = (idle_for_a_while(&mut changer), new_sid());
@@ -330,7 +329,7 @@ fn a_later_rollback_to_a_savepoint_leaves_activity_to_a_session_that_was_changed
 
 #[test]
 fn a_request_in_the_transaction_that_changed_the_session_survives_a_rollback_to_a_savepoint() {
-    let database = database("savepoint_own", &QUIET);
+    let database = preloaded::database("savepoint_own", &QUIET);
     let (mut changer, mut other, _) = three(&database);
     for savepoint_first in [true, false] {
         let (old, new) = (idle_for_a_while(&mut changer), new_sid());
@@ -351,7 +350,7 @@ fn a_request_in_the_transaction_that_changed_the_session_survives_a_rollback_to_
 
 #[test]
 fn a_request_judged_by_what_was_rolled_back_keeps_no_session_alive() {
-    let database = database("savepoint_param", &QUIET);
+    let database = preloaded::database("savepoint_param", &QUIET);
     let (mut changer, mut other, _) = three(&database);
     let sid = new_sid();
     open_expired(&mut changer, &sid);

@@ -6,17 +6,16 @@ use std::time::Duration;
 use session_timeout_tests::chrono::Utc;
 use session_timeout_tests::{Shutdown, eventually, param, stays};
 
-use super::support::{QUICK, QUIET, and, database_of, preloaded, wait_until_flushed, wait_until_gone};
-use crate::in_flight::SOON;
-use crate::support::{SessionCalls, new_sid};
+use crate::support::preloaded::{self, QUICK, QUIET, and};
+use crate::support::{SOON, SessionCalls, new_sid, wait_until_flushed, wait_until_gone};
 
 const A_DAY: i64 = 24 * 60 * 60;
 
 #[test]
 fn sessions_used_before_the_clock_was_set_back_end_after_one_delay() {
-    let server = preloaded().own_clock().start();
+    let server = preloaded::builder().own_clock().start();
     server.set_clock(A_DAY);
-    let database = database_of(&server, "set_back", &and(QUICK, (param::DELAY, "10 seconds")));
+    let database = preloaded::database_on(&server, "set_back", &and(QUICK, (param::DELAY, "10 seconds")));
     let mut client = database.connect();
     let [written, unwritten, used, never_checked] = [(); 4].map(|()| new_sid());
     for sid in [&written, &unwritten, &used, &never_checked] {
@@ -49,9 +48,9 @@ fn sessions_used_before_the_clock_was_set_back_end_after_one_delay() {
 
 #[test]
 fn a_session_opened_before_the_clock_was_set_back_is_no_younger_than_since_then() {
-    let server = preloaded().own_clock().start();
+    let server = preloaded::builder().own_clock().start();
     server.set_clock(A_DAY);
-    let database = database_of(&server, "young", &and(QUICK, (param::ABSOLUTE_DELAY, "5 seconds")));
+    let database = preloaded::database_on(&server, "young", &and(QUICK, (param::ABSOLUTE_DELAY, "5 seconds")));
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -63,9 +62,9 @@ fn a_session_opened_before_the_clock_was_set_back_is_no_younger_than_since_then(
 
 #[test]
 fn a_clean_restart_by_a_clock_that_was_set_back_keeps_nobody_in() {
-    let server = preloaded().own_clock().start();
+    let server = preloaded::builder().own_clock().start();
     server.set_clock(A_DAY);
-    let database = database_of(&server, "restarted", &and(QUIET, (param::DELAY, "5 seconds")));
+    let database = preloaded::database_on(&server, "restarted", &and(QUIET, (param::DELAY, "5 seconds")));
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -81,9 +80,9 @@ fn a_clean_restart_by_a_clock_that_was_set_back_keeps_nobody_in() {
 
 #[test]
 fn a_database_that_fails_is_backed_off_from_after_the_clock_was_set_back_too() {
-    let server = preloaded().own_clock().start();
+    let server = preloaded::builder().own_clock().start();
     server.set_clock(A_DAY);
-    let database = database_of(&server, "broken", &QUICK);
+    let database = preloaded::database_on(&server, "broken", &QUICK);
     let oid: i64 = database.connect().value(
         "SELECT oid::bigint FROM pg_database WHERE datname = current_database()",
         &[],

@@ -4,14 +4,16 @@
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{eventually, param};
 
-use super::support::{QUIET, and, figure, hang_in_commit, let_go, on_small, open_expired, small, wait_until_gone};
-use crate::in_flight::{InFlight, SOON};
-use crate::support::{SessionCalls, heard, listener, new_sid};
+use crate::support::preloaded::{self, QUIET, and};
+use crate::support::{
+    InFlight, SOON, SessionCalls, figure, hang_in_commit, heard, let_go, listener, new_sid, open_expired,
+    wait_until_gone,
+};
 
 #[test]
 fn an_expiry_found_while_the_session_is_being_changed_stands_when_the_delay_is_raised() {
-    let server = small();
-    let database = on_small(&server, "flux_expiry", &QUIET);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "flux_expiry", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     open_expired(&mut client, &sid);
@@ -27,8 +29,8 @@ fn an_expiry_found_while_the_session_is_being_changed_stands_when_the_delay_is_r
 
 #[test]
 fn an_expiry_found_while_another_session_is_being_opened_stands_when_the_delay_is_raised() {
-    let server = small();
-    let database = on_small(&server, "login_expiry", &QUIET);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "login_expiry", &QUIET);
     let mut client = database.connect();
     let (sid, other) = (new_sid(), new_sid());
     open_expired(&mut client, &sid);
@@ -42,8 +44,8 @@ fn an_expiry_found_while_another_session_is_being_opened_stands_when_the_delay_i
 
 #[test]
 fn activity_is_kept_while_another_session_is_being_opened() {
-    let server = small();
-    let database = on_small(&server, "login_touch", &QUIET);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "login_touch", &QUIET);
     let mut client = database.connect();
     let (sid, other) = (new_sid(), new_sid());
     client.open(&sid);
@@ -55,8 +57,8 @@ fn activity_is_kept_while_another_session_is_being_opened() {
 
 #[test]
 fn a_close_whose_commit_takes_its_time_counts_when_it_returns() {
-    let server = small();
-    let database = on_small(&server, "slow_close", &QUIET);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "slow_close", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -91,8 +93,8 @@ fn nothing_is_in_flux(client: &mut Client, sid: &str) {
 
 #[test]
 fn a_close_that_is_cut_off_before_its_commit_leaves_the_session_and_no_flux() {
-    let server = small();
-    let database = on_small(&server, "cut_before", &QUIET);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "cut_before", &QUIET);
     let mut client = database.connect();
     let (sid, note) = (new_sid(), new_sid());
     client.open(&sid);
@@ -118,8 +120,8 @@ fn a_close_that_is_cut_off_before_its_commit_leaves_the_session_and_no_flux() {
 
 #[test]
 fn a_close_that_is_cut_off_after_its_commit_counts_and_leaves_no_flux() {
-    let server = small();
-    let database = on_small(&server, "cut_after", &QUIET);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "cut_after", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -143,8 +145,8 @@ fn a_close_that_is_cut_off_after_its_commit_counts_and_leaves_no_flux() {
 
 #[test]
 fn a_close_whose_connection_idles_out_leaves_the_session_and_no_flux() {
-    let server = small();
-    let database = on_small(&server, "cut_idle", &QUIET);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "cut_idle", &QUIET);
     let (mut client, mut closer) = (database.connect(), database.connect());
     let sid = new_sid();
     client.open(&sid);
@@ -162,9 +164,9 @@ fn a_close_whose_connection_idles_out_leaves_the_session_and_no_flux() {
 
 #[test]
 fn the_worker_waits_for_no_commit_of_another_that_has_sent_a_notice() {
-    let server = small();
-    let elsewhere = on_small(&server, "elsewhere", &QUIET);
-    let database = on_small(&server, "notices", &QUIET);
+    let server = preloaded::small();
+    let elsewhere = preloaded::database_on_small(&server, "elsewhere", &QUIET);
+    let database = preloaded::database_on_small(&server, "notices", &QUIET);
     let (mut client, note) = (database.connect(), new_sid());
     let mut ear = listener(&database);
     let (first, second) = (new_sid(), new_sid());
@@ -187,9 +189,9 @@ fn the_worker_waits_for_no_commit_of_another_that_has_sent_a_notice() {
 /// DROP DATABASE itself waits for every process, whatever database that is in, and so for the one that hangs.
 #[test]
 fn a_database_is_renamed_though_a_commit_elsewhere_hangs_after_its_notice() {
-    let server = small();
-    let elsewhere = on_small(&server, "rename_elsewhere", &QUIET);
-    let renamed = on_small(&server, "rename_notices", &and(QUIET, (param::PURGE_INTERVAL, "1")));
+    let server = preloaded::small();
+    let elsewhere = preloaded::database_on_small(&server, "rename_elsewhere", &QUIET);
+    let renamed = preloaded::database_on_small(&server, "rename_notices", &and(QUIET, (param::PURGE_INTERVAL, "1")));
     let name = renamed.name().to_owned();
     let hanging = hang_in_commit(&elsewhere, NOTE, &new_sid());
     for _ in 0..3 {

@@ -8,13 +8,11 @@ use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, eventually, param, stays, wait_for};
 
-use super::cluster::{
-    Book, Life, Load, ago, assert_kept, assert_no_process_broke, assert_settles, catch_worker_unless, check_many,
-    connect_again, open_many, processes, signal, size, try_catch_worker, written_until,
+use crate::support::{
+    Book, Life, Load, SOON, SessionCalls, ago, assert_kept, assert_no_process_broke, assert_settles,
+    catch_worker_unless, check_many, connect_again, open_many, preloaded, processes, signal, size, try_catch_worker,
+    written_until,
 };
-use super::support::preloaded;
-use crate::in_flight::SOON;
-use crate::support::SessionCalls;
 
 /// Sessions that a worker is caught at: more than it deals with before it can be caught.
 const MANY: usize = 10_000;
@@ -48,7 +46,7 @@ fn strike_under_load(server: &Server, database: &Database, rounds: usize, mut st
 
 #[test]
 fn a_killed_backend_takes_nothing_with_it_that_was_acknowledged() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = with_short_intervals(&server);
     strike_under_load(&server, &database, size(2, 50), |server, round| {
         let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' \
@@ -60,7 +58,7 @@ fn a_killed_backend_takes_nothing_with_it_that_was_acknowledged() {
 
 #[test]
 fn a_killed_postmaster_takes_nothing_with_it_that_was_acknowledged() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = with_short_intervals(&server);
     strike_under_load(&server, &database, size(2, 50), |server, _| {
         server.kill();
@@ -70,7 +68,7 @@ fn a_killed_postmaster_takes_nothing_with_it_that_was_acknowledged() {
 
 #[test]
 fn a_killed_launcher_comes_back() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = with_short_intervals(&server);
     strike_under_load(&server, &database, size(1, 20), |server, _| {
         let pids = processes(&mut server.connect(), "session_timeout launcher");
@@ -80,7 +78,7 @@ fn a_killed_launcher_comes_back() {
 
 #[test]
 fn a_worker_killed_in_the_midst_of_a_flush_loses_nothing_that_was_written() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = with_short_intervals(&server);
     let mut client = database.connect();
     open_many(&mut client, "many", MANY);
@@ -102,7 +100,7 @@ fn a_worker_killed_in_the_midst_of_a_flush_loses_nothing_that_was_written() {
 
 #[test]
 fn a_worker_killed_in_the_midst_of_a_purge_neither_loses_nor_doubles_an_event() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = with_short_intervals(&server);
     strike_under_load(&server, &database, size(2, 50), |server, round| {
         let mut observer = server.connect();
@@ -125,7 +123,7 @@ fn a_worker_killed_in_the_midst_of_a_purge_neither_loses_nor_doubles_an_event() 
 
 #[test]
 fn a_terminated_worker_is_followed_by_another_that_does_what_it_had_not_done() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = server.database("terminated");
     // A flush, and then none for an hour: what is flushed after that is what the terminated worker had left.
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1 hour")]);
@@ -167,7 +165,7 @@ fn a_terminated_worker_is_followed_by_another_that_does_what_it_had_not_done() {
 /// What a worker does may be what the server crashed of.
 #[test]
 fn after_a_crash_no_worker_comes_before_the_launcher_has_napped() {
-    let server = preloaded().setting("session_timeout.naptime", "3600").start();
+    let server = preloaded::builder().setting("session_timeout.naptime", "3600").start();
     let database = server.database("crash");
     let mut client = database.connect();
     let victim: i32 = client.value("SELECT pg_backend_pid()", &[]);
@@ -201,7 +199,7 @@ fn has_made_a_pass(client: &mut Client) -> bool {
 
 #[test]
 fn a_terminated_launcher_comes_back_and_nothing_is_lost() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = with_short_intervals(&server);
     let mut client = database.connect();
     let mut observer = server.connect();
@@ -233,7 +231,7 @@ fn a_terminated_launcher_comes_back_and_nothing_is_lost() {
 /// A request in the transaction that opened its session is activity like any other: it is written down too.
 #[test]
 fn a_touch_that_followed_at_commit_is_written_down() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = server.database("commit");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1 hour")]);
     let mut client = database.connect();

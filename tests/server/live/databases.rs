@@ -11,13 +11,11 @@ use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
 use session_timeout_tests::postgres::{Client, NoTls};
 use session_timeout_tests::{Database, Server, Shutdown, eventually, param, settles, stays, wait_for};
 
-use super::cluster::{
-    Book, Load, assert_kept, assert_no_process_broke, catch_worker, check_many, connect, open_many, processes, signal,
-    size,
+use crate::support::preloaded::{self, QUICK, QUIET, install};
+use crate::support::{
+    Book, Load, SOON, SessionCalls, assert_kept, assert_no_process_broke, catch_worker, check_many, connect,
+    connect_hearing, open_expired, open_many, processes, signal, size, wait_until_gone, worker_figure,
 };
-use super::support::{QUICK, QUIET, database_of, install, open_expired, preloaded, wait_until_gone, worker_figure};
-use crate::in_flight::SOON;
-use crate::support::{SessionCalls, connect_hearing};
 
 /// Sessions that keep workers busy for several passes.
 const MANY: usize = 30_000;
@@ -48,7 +46,7 @@ fn entries(client: &mut Client) -> i64 {
 
 #[test]
 fn databases_are_dropped_renamed_and_copied_under_the_worker() {
-    let server = preloaded().setting("autovacuum", "off").start();
+    let server = preloaded::builder().setting("autovacuum", "off").start();
     let other = server.database("other");
     let template = make_template(&server);
     let load = Load::start(&other.config(), "load", 2, Book::default());
@@ -76,7 +74,7 @@ fn databases_are_dropped_renamed_and_copied_under_the_worker() {
 
 #[test]
 fn nothing_of_a_dropped_database_stays_in_memory() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let observing = server.database("observing");
     let mut observer = observing.connect();
     for round in 0..size(2, 20) {
@@ -114,9 +112,9 @@ fn nothing_of_a_dropped_database_stays_in_memory() {
 /// The launcher does not look before the shutdown.
 #[test]
 fn nothing_of_a_database_that_was_dropped_just_before_a_shutdown_comes_back() {
-    let server = preloaded().setting("session_timeout.naptime", "3600").start();
+    let server = preloaded::builder().setting("session_timeout.naptime", "3600").start();
     let observing = server.database("observing");
-    let vanishing = database_of(&server, "vanishing", &QUIET);
+    let vanishing = preloaded::database_on(&server, "vanishing", &QUIET);
     let mut client = vanishing.connect();
     open_many(&mut client, "sid", 10);
     assert_eq!(check_many(&mut client, "sid", 10), 10);
@@ -131,7 +129,7 @@ fn nothing_of_a_database_that_was_dropped_just_before_a_shutdown_comes_back() {
 #[test]
 fn a_database_made_anew_under_the_same_oid_knows_nothing_of_the_old() {
     for naptime in ["1", "3600"] {
-        let server = preloaded().setting("session_timeout.naptime", naptime).start();
+        let server = preloaded::builder().setting("session_timeout.naptime", naptime).start();
         server.execute("CREATE DATABASE template_of_app");
         let mut client = connect(&server, "template_of_app");
         client.run("CREATE EXTENSION inactive_session_timeout");
@@ -163,7 +161,7 @@ fn a_database_made_anew_under_the_same_oid_knows_nothing_of_the_old() {
 
 #[test]
 fn a_database_made_anew_under_the_oid_of_one_without_the_extension_is_served() {
-    let server = preloaded().setting("session_timeout.naptime", "5").start();
+    let server = preloaded::builder().setting("session_timeout.naptime", "5").start();
     let mut observer = server.connect();
     server.execute("CREATE DATABASE template_of_app");
     let mut client = connect(&server, "template_of_app");
@@ -194,8 +192,8 @@ fn a_database_made_anew_under_the_oid_of_one_without_the_extension_is_served() {
 /// Whoever moves a database keeps everybody from connecting to it, the worker too.
 #[test]
 fn a_database_that_takes_no_connection_keeps_no_worker_from_the_others() {
-    let server = preloaded().setting("session_timeout.max_workers", "1").start();
-    let [moved, other] = ["moved", "other"].map(|hint| database_of(&server, hint, &QUICK));
+    let server = preloaded::builder().setting("session_timeout.max_workers", "1").start();
+    let [moved, other] = ["moved", "other"].map(|hint| preloaded::database_on(&server, hint, &QUICK));
     let mut admin = server.connect();
     let name = moved.name();
     eventually("nobody is in it", SOON, || {
@@ -226,15 +224,15 @@ fn a_database_that_takes_no_connection_keeps_no_worker_from_the_others() {
 /// Whoever may do DDL in a database can keep its catalogs locked, and its workers with them.
 #[test]
 fn a_database_that_keeps_its_catalogs_locked_keeps_no_worker_from_the_others() {
-    let server = preloaded().setting("session_timeout.max_workers", "1").start();
-    let other = database_of(&server, "other", &QUICK);
+    let server = preloaded::builder().setting("session_timeout.max_workers", "1").start();
+    let other = preloaded::database_on(&server, "other", &QUICK);
     let mut client = other.connect();
     let locks = [
         "LOCK TABLE pg_catalog.pg_depend IN ACCESS EXCLUSIVE MODE",
         "LOCK TABLE pg_catalog.pg_extension IN ACCESS EXCLUSIVE MODE",
         "ALTER SEQUENCE session_timeout.session_event_id_seq CACHE 1",
     ];
-    let locked = locks.map(|_| database_of(&server, "locked", &QUICK));
+    let locked = locks.map(|_| preloaded::database_on(&server, "locked", &QUICK));
     let mut holders = Vec::new();
     for (database, lock) in locked.iter().zip(locks) {
         let mut holder = database.connect();
@@ -264,8 +262,8 @@ fn a_database_that_keeps_its_catalogs_locked_keeps_no_worker_from_the_others() {
 
 #[test]
 fn databases_are_looked_for_again_after_their_catalog_was_locked() {
-    let server = preloaded().start();
-    let database = database_of(&server, "served", &QUICK);
+    let server = preloaded::builder().start();
+    let database = preloaded::database_on(&server, "served", &QUICK);
     let mut client = database.connect();
     let mut holder = server.connect();
     holder.run("BEGIN; LOCK TABLE pg_catalog.pg_database IN ACCESS EXCLUSIVE MODE");
@@ -281,15 +279,17 @@ fn databases_are_looked_for_again_after_their_catalog_was_locked() {
     wait_until_gone(&mut client, "forgotten");
     assert_eq!(said(), 1, "it is said once");
     // Made since.
-    database_of(&server, "new", &QUICK);
+    preloaded::database_on(&server, "new", &QUICK);
 }
 
 /// With one place, that of `postgres` and of every other database without the extension is needed.
 #[test]
 fn a_database_beyond_those_that_are_held_is_warned_of_and_served_from_its_rows() {
-    let server = preloaded().setting("session_timeout.max_databases", "1").start();
+    let server = preloaded::builder()
+        .setting("session_timeout.max_databases", "1")
+        .start();
     let _without = server.database_builder("without").without_extension().create();
-    let first = database_of(&server, "first", &QUICK);
+    let first = preloaded::database_on(&server, "first", &QUICK);
     let second = server.database_builder("second").without_extension().create();
     let (mut client, heard) = connect_hearing(&second);
     client.run(&install(&QUICK));
@@ -354,9 +354,9 @@ fn stop_worker(admin: &mut Client, database: &Database) -> (i32, Client) {
 
 #[test]
 fn a_worker_that_takes_too_long_is_told_to_end() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let mut admin = server.connect();
-    let busy = database_of(&server, "busy", &QUICK);
+    let busy = preloaded::database_on(&server, "busy", &QUICK);
     let (worker, mut holder) = stop_worker(&mut admin, &busy);
     eventually("it is told to end", SOON, || is_told_to_end(worker));
     assert!(signal(worker, "CONT"));
@@ -372,9 +372,9 @@ fn a_worker_that_takes_too_long_is_told_to_end() {
 
 #[test]
 fn a_launcher_that_is_started_again_knows_the_workers_that_run() {
-    let server = preloaded().setting("session_timeout.max_workers", "1").start();
+    let server = preloaded::builder().setting("session_timeout.max_workers", "1").start();
     let mut admin = server.connect();
-    let [busy, other] = ["busy", "other"].map(|hint| database_of(&server, hint, &QUICK));
+    let [busy, other] = ["busy", "other"].map(|hint| preloaded::database_on(&server, hint, &QUICK));
     let (worker, mut holder) = stop_worker(&mut admin, &busy);
     let launcher = processes(&mut admin, "session_timeout launcher");
     assert!(signal(launcher[0], "TERM"));
@@ -398,7 +398,7 @@ fn a_launcher_that_is_started_again_knows_the_workers_that_run() {
 /// WITH (FORCE) ends no process of a superuser's for anybody else, and a worker is one.
 #[test]
 fn an_owner_drops_a_database_with_force_under_the_worker_and_the_log_has_no_fatal_line_of_it() {
-    let server = preloaded().setting("autovacuum", "off").start();
+    let server = preloaded::builder().setting("autovacuum", "off").start();
     let template = make_template(&server);
     let owner = server.role("owner", "LOGIN CREATEDB");
     let mut admin = server.connect();
@@ -468,7 +468,7 @@ fn transactions(observer: &mut Client, pattern: &str) -> Vec<(String, i64)> {
 
 #[test]
 fn many_databases_are_served_in_their_time_by_a_few_workers() {
-    let server = preloaded()
+    let server = preloaded::builder()
         .setting("autovacuum", "off")
         .setting("session_timeout.max_sessions", "150000")
         .start();
@@ -542,7 +542,7 @@ fn many_databases_are_served_in_their_time_by_a_few_workers() {
 
 #[test]
 fn a_database_is_served_soon_after_its_extension_is_created() {
-    let server = preloaded().setting("autovacuum", "off").start();
+    let server = preloaded::builder().setting("autovacuum", "off").start();
     let late = server.database_builder("late").without_extension().create();
     // A worker has looked, and found nothing.
     let mut observer = server.connect();
@@ -570,7 +570,7 @@ fn a_database_is_served_soon_after_its_extension_is_created() {
 
 #[test]
 fn a_database_that_allows_no_connections_is_left_alone_and_served_when_it_does() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let closed = server.database("closed");
     closed.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
     let mut client = closed.connect();
@@ -589,7 +589,7 @@ fn a_database_that_allows_no_connections_is_left_alone_and_served_when_it_does()
 
 #[test]
 fn a_failing_database_is_tried_less_and_less_often_and_the_others_are_served() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let failing = server.database("failing");
     let healthy = server.database("healthy");
     for database in [&failing, &healthy] {
@@ -649,8 +649,8 @@ fn a_failing_database_is_tried_less_and_less_often_and_the_others_are_served() {
 /// A schema that is swapped, a table renamed by mistake: nobody tells the launcher when it is whole again.
 #[test]
 fn a_database_whose_extension_was_not_whole_for_a_while_is_served_again() {
-    let server = preloaded().start();
-    let observing = database_of(&server, "observing", &QUIET);
+    let server = preloaded::builder().start();
+    let observing = preloaded::database_on(&server, "observing", &QUIET);
     let mut observer = observing.connect();
     let breaks = [
         (
@@ -670,7 +670,7 @@ fn a_database_whose_extension_was_not_whole_for_a_while_is_served_again() {
             "ALTER EXTENSION inactive_session_timeout ADD TABLE session_timeout.session_event",
         ),
     ];
-    let databases = breaks.map(|_| database_of(&server, "broken", &QUICK));
+    let databases = breaks.map(|_| preloaded::database_on(&server, "broken", &QUICK));
     for (database, (break_it, _)) in databases.iter().zip(breaks) {
         let mut client = database.connect();
         client.open("used");
@@ -698,7 +698,7 @@ fn a_database_whose_extension_was_not_whole_for_a_while_is_served_again() {
 #[test]
 fn where_no_worker_process_is_free_maintenance_waits_and_says_so_once() {
     // One for the launcher, one for that of logical replication, and one that a query takes.
-    let server = preloaded()
+    let server = preloaded::builder()
         .setting("max_worker_processes", "3")
         .setting("max_parallel_workers", "3")
         .start();

@@ -4,14 +4,13 @@
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{eventually, param};
 
-use super::support::{QUIET, and, database, open_expired, wait_until_gone};
-use crate::in_flight::{InFlight, SOON};
-use crate::support::{SessionCalls, new_sid};
+use crate::support::preloaded::{self, QUIET, and};
+use crate::support::{InFlight, SOON, SessionCalls, new_sid, open_expired, wait_until_gone};
 
 /// `sql`, with the session for `$1`, finds a session expired in a transaction that is rolled back; then the delay is raised.
 #[track_caller]
 fn is_final_after(sql: &str) {
-    let database = database("finality", &QUIET);
+    let database = preloaded::database("finality", &QUIET);
     let (mut finder, mut other) = (database.connect(), database.connect());
     let sid = new_sid();
     open_expired(&mut finder, &sid);
@@ -66,7 +65,7 @@ fn a_session_that_was_found_expired_after_changes_of_many_others_is_over() {
 
 #[test]
 fn a_session_that_was_found_expired_by_limits_of_its_own_transaction_lives_on_after_the_rollback() {
-    let database = database("finality_own", &QUIET);
+    let database = preloaded::database("finality_own", &QUIET);
     let (mut finder, mut other) = (database.connect(), database.connect());
     for limit in [
         format!(
@@ -92,7 +91,7 @@ fn a_session_that_was_found_expired_by_limits_of_its_own_transaction_lives_on_af
 /// Runs `sql` while `lock` is held, until the session is past its limit: what it answers.
 #[track_caller]
 fn answer_after_waiting(lock: &str, sql: &str) -> bool {
-    let database = database("late", &and(QUIET, (param::DELAY, "3")));
+    let database = preloaded::database("late", &and(QUIET, (param::DELAY, "3")));
     let (mut locker, mut observer) = (database.connect(), database.connect());
     let sid = new_sid();
     locker.open(&format!("{sid}-taken"));
@@ -144,7 +143,7 @@ fn a_rotation_that_waited_past_the_deadline_is_false() {
 
 #[test]
 fn a_login_that_waited_begins_when_it_has_waited() {
-    let database = database("late_login", &QUIET);
+    let database = preloaded::database("late_login", &QUIET);
     let (mut first, mut observer) = (database.connect(), database.connect());
     let sid = new_sid();
     first.run("BEGIN");

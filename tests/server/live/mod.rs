@@ -1,8 +1,5 @@
 //! The live path: the library preloaded, sessions answered from memory, rows kept by the launcher and its workers.
 
-mod cluster;
-pub mod support;
-
 mod altered;
 mod between;
 mod clock;

@@ -2,17 +2,16 @@
 
 use session_timeout_tests::{eventually, param};
 
-use super::cluster::{check_many, open_many};
-use super::support::{
-    QUICK, database, database_of, live, open_expired, preloaded, wait_until_flushed, wait_until_gone, worker_figure,
+use crate::support::preloaded::{self, QUICK};
+use crate::support::{
+    SOON, SessionCalls, check_many, new_sid, open_expired, open_many, wait_until_flushed, wait_until_gone,
+    worker_figure,
 };
-use crate::in_flight::SOON;
-use crate::support::{SessionCalls, new_sid};
 
 /// What cannot be told of is not deleted. Everything else goes on.
 #[test]
 fn a_step_that_fails_keeps_no_other_from_its_turn() {
-    let database = database("steps", &QUICK);
+    let database = preloaded::database("steps", &QUICK);
     let mut client = database.connect();
     // A second event of a user is refused.
     client.run("CREATE UNIQUE INDEX another ON session_timeout.session_event (user_name)");
@@ -41,8 +40,8 @@ fn a_step_that_fails_keeps_no_other_from_its_turn() {
 
 #[test]
 fn a_shorter_nap_shortens_the_intervals_at_once() {
-    let server = preloaded().setting("session_timeout.naptime", "3600").start();
-    let database = database_of(&server, "nap", &QUICK);
+    let server = preloaded::builder().setting("session_timeout.naptime", "3600").start();
+    let database = preloaded::database_on(&server, "nap", &QUICK);
     let mut client = database.connect();
     // Neither the flush nor the purge is due before an hour has passed.
     open_many(&mut client, "sid", 10);
@@ -58,8 +57,8 @@ fn a_shorter_nap_shortens_the_intervals_at_once() {
 
 #[test]
 fn what_is_set_for_a_database_does_not_bear_on_its_worker() {
-    let nobody = live().role("nobody", "NOLOGIN");
-    let database = database("settings", &QUICK);
+    let nobody = preloaded::server().role("nobody", "NOLOGIN");
+    let database = preloaded::database("settings", &QUICK);
     let mut client = database.connect();
     let name = database.name();
     for setting in [

@@ -8,9 +8,8 @@ use std::time::Duration;
 use session_timeout_tests::postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use session_timeout_tests::{Database, wait_for};
 
-use super::support::{QUICK, database, live};
-use crate::in_flight::all_at_once;
-use crate::support::{SessionCalls, new_sid};
+use crate::support::preloaded::{self, QUICK};
+use crate::support::{SessionCalls, all_at_once, new_sid};
 
 const PORT: u16 = 6432;
 
@@ -29,7 +28,7 @@ impl Pooler {
     }
 
     fn start(database: &Database) -> Self {
-        let data = live().data_directory();
+        let data = preloaded::server().data_directory();
         let directory = data.parent().expect("the server's directory").to_owned();
         let settings = directory.join("pgbouncer.ini");
         let text = format!(
@@ -101,7 +100,7 @@ fn call(client: &mut Client, call: &str) -> String {
 
 #[test]
 fn sessions_are_right_behind_pgbouncer_in_transaction_mode() {
-    let database = database("pooled", &QUICK);
+    let database = preloaded::database("pooled", &QUICK);
     let pooler = Pooler::start(&database);
     let clients: Vec<Client> = (0..24).map(|_| pooler.connect(&database)).collect();
     all_at_once(clients, |client, n| {

@@ -4,9 +4,8 @@
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, param};
 
-use super::support::{QUIET, and, database};
-use crate::in_flight::{InFlight, SNAPSHOT_LEVELS, begin};
-use crate::support::{SessionCalls, new_sid};
+use crate::support::preloaded::{self, QUIET, and};
+use crate::support::{InFlight, SNAPSHOT_LEVELS, SessionCalls, begin, new_sid};
 
 /// More sessions than a transaction lists one by one.
 const MANY: i64 = 300;
@@ -30,7 +29,7 @@ fn valid(client: &mut Client, prefix: &str) -> i64 {
 
 #[test]
 fn sessions_deleted_before_a_savepoint_are_over_though_the_extension_was_made_anew_behind_it() {
-    let database = database("recreated_behind", &QUIET);
+    let database = preloaded::database("recreated_behind", &QUIET);
     let (mut changer, mut other) = (database.connect(), database.connect());
     let prefix = open_many(&mut other);
     changer.run(&format!(
@@ -42,7 +41,7 @@ fn sessions_deleted_before_a_savepoint_are_over_though_the_extension_was_made_an
 
 #[test]
 fn sessions_of_an_extension_that_was_made_anew_behind_a_savepoint_live_on() {
-    let database = database("recreated_undone", &QUIET);
+    let database = preloaded::database("recreated_undone", &QUIET);
     let (mut changer, mut other) = (database.connect(), database.connect());
     let prefix = open_many(&mut other);
     changer.run(&format!("BEGIN; SAVEPOINT s; {RECREATE}"));
@@ -70,7 +69,7 @@ fn recreate_under(database: &Database, client: &mut Client, level: &str, delay: 
 fn an_old_transaction_goes_by_the_parameters_of_the_new_extension() {
     for level in SNAPSHOT_LEVELS {
         for (delay, idle, is_valid) in [("1", "1 minute", false), ("1 day", "3 hours", true)] {
-            let database = database("recreated_under", &QUIET);
+            let database = preloaded::database("recreated_under", &QUIET);
             let mut old = database.connect();
             let sid = recreate_under(&database, &mut old, level, delay);
             database.connect().has_been_idle(&sid, idle);
@@ -92,7 +91,7 @@ fn every_function_of_an_old_transaction_acts_on_the_new_extension() {
         "set_param('mine', $1)",
     ];
     for call in calls {
-        let database = database("recreated_call", &QUIET);
+        let database = preloaded::database("recreated_call", &QUIET);
         let mut old = database.connect();
         let sql = |sid: &str| format!("SELECT session_timeout.{}", call.replace("$1", &format!("'{sid}'")));
         old.run(&sql("nobody"));
@@ -102,7 +101,7 @@ fn every_function_of_an_old_transaction_acts_on_the_new_extension() {
             .unwrap_or_else(|error| panic!("{call}: {error:?}"));
         old.run("COMMIT");
     }
-    let database = database("recreated_param", &QUIET);
+    let database = preloaded::database("recreated_param", &QUIET);
     let mut old = database.connect();
     let delay = |client: &mut Client| -> Option<String> {
         client.value("SELECT session_timeout.get_param($1, 'none')", &[&param::DELAY])
@@ -115,7 +114,7 @@ fn every_function_of_an_old_transaction_acts_on_the_new_extension() {
 #[test]
 fn a_check_that_waited_while_the_extension_was_made_anew_goes_by_the_new_one() {
     for (opened_anew, is_valid) in [("SELECT 1", false), ("SELECT session_timeout.open_session($1)", true)] {
-        let database = database("recreated_wait", &and(QUIET, (param::DELAY, "1 hour")));
+        let database = preloaded::database("recreated_wait", &and(QUIET, (param::DELAY, "1 hour")));
         let (mut changer, mut observer) = (database.connect(), database.connect());
         let sid = new_sid();
         changer.open(&sid);

@@ -5,17 +5,15 @@ use std::time::{Duration, Instant};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, error_of, eventually, param};
 
-use super::support::{
-    QUICK, QUIET, alone, and, clogged, database, database_of, figure, live, on_small, open_expired, open_sessions,
-    small, wait_until_gone, wait_until_idle,
+use crate::support::preloaded::{self, QUICK, QUIET, and};
+use crate::support::{
+    SOON, SessionCalls, clogged, figure, new_sid, open_expired, open_sessions, wait_until_gone, wait_until_idle,
 };
-use crate::in_flight::SOON;
-use crate::support::{SessionCalls, new_sid};
 
 #[test]
 fn sessions_beyond_the_registry_are_answered_right() {
-    let server = small();
-    let database = on_small(&server, "beyond", &QUICK);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "beyond", &QUICK);
     let (mut client, mut other) = (database.connect(), database.connect());
     let sids = open_sessions(&mut client, 500);
     for sid in &sids {
@@ -37,8 +35,8 @@ fn sessions_beyond_the_registry_are_answered_right() {
 
 #[test]
 fn eviction_loses_no_activity_but_what_is_counted() {
-    let server = small();
-    let database = on_small(&server, "evicted", &QUICK);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "evicted", &QUICK);
     let mut client = database.connect();
     let sids = open_sessions(&mut client, 1000);
     let lost_before = figure(&mut client, "lost_touches");
@@ -72,8 +70,8 @@ fn eviction_loses_no_activity_but_what_is_counted() {
 
 #[test]
 fn a_full_registry_is_said_once_in_the_log() {
-    let server = small();
-    let database = on_small(&server, "said", &QUICK);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "said", &QUICK);
     let mut client = database.connect();
     let sids = open_sessions(&mut client, 300);
     let said = || {
@@ -94,8 +92,8 @@ fn a_full_registry_is_said_once_in_the_log() {
 
 #[test]
 fn an_expiry_found_while_the_registry_is_full_stands_when_the_delay_is_raised() {
-    let server = small();
-    let database = on_small(&server, "full_expiry", &QUIET);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "full_expiry", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     open_expired(&mut client, &sid);
@@ -110,8 +108,8 @@ fn an_expiry_found_while_the_registry_is_full_stands_when_the_delay_is_raised() 
 
 #[test]
 fn a_session_beyond_the_registry_that_is_closed_is_closed() {
-    let server = small();
-    let database = on_small(&server, "full_close", &QUIET);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "full_close", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     let sid = new_sid();
     client.open(&sid);
@@ -127,8 +125,11 @@ fn a_session_beyond_the_registry_that_is_closed_is_closed() {
 
 #[test]
 fn one_database_does_not_crowd_out_the_unwritten_activity_of_another() {
-    let server = small();
-    let (modest, greedy) = (on_small(&server, "modest", &QUIET), on_small(&server, "greedy", &QUICK));
+    let server = preloaded::small();
+    let (modest, greedy) = (
+        preloaded::database_on_small(&server, "modest", &QUIET),
+        preloaded::database_on_small(&server, "greedy", &QUICK),
+    );
     let mut client = modest.connect();
     let sids = open_sessions(&mut client, 20);
     let touched: Vec<_> = sids.iter().map(|sid| client.verdict(sid).last_activity).collect();
@@ -150,8 +151,11 @@ fn locked(database: &Database) -> Client {
 
 #[test]
 fn a_database_whose_activity_cannot_be_written_makes_room_for_another() {
-    let server = small();
-    let (modest, greedy) = (on_small(&server, "modest", &QUIET), on_small(&server, "greedy", &QUIET));
+    let server = preloaded::small();
+    let (modest, greedy) = (
+        preloaded::database_on_small(&server, "modest", &QUIET),
+        preloaded::database_on_small(&server, "greedy", &QUIET),
+    );
     let (mut client, mut crowd) = (modest.connect(), greedy.connect());
     let many = open_sessions(&mut crowd, 400);
     let sids = open_sessions(&mut client, 20);
@@ -174,8 +178,11 @@ fn a_database_whose_activity_cannot_be_written_makes_room_for_another() {
 
 #[test]
 fn expired_sessions_that_cannot_be_deleted_make_room_for_another_database_and_stay_expired() {
-    let server = small();
-    let (modest, greedy) = (on_small(&server, "modest", &QUIET), on_small(&server, "greedy", &QUIET));
+    let server = preloaded::small();
+    let (modest, greedy) = (
+        preloaded::database_on_small(&server, "modest", &QUIET),
+        preloaded::database_on_small(&server, "greedy", &QUIET),
+    );
     let (mut client, mut crowd) = (modest.connect(), greedy.connect());
     let many = open_sessions(&mut crowd, 200);
     crowd.run("UPDATE session_timeout.session SET last_activity = now() - interval '3 hours'");
@@ -205,8 +212,8 @@ fn expired_sessions_that_cannot_be_deleted_make_room_for_another_database_and_st
 
 #[test]
 fn expiries_without_room_are_final_until_their_rows_are_deleted_and_then_bind_nobody() {
-    let server = small();
-    let database = on_small(&server, "roomless", &QUIET);
+    let server = preloaded::small();
+    let database = preloaded::database_on_small(&server, "roomless", &QUIET);
     let mut client = database.connect();
     let expired: Vec<String> = (0..20).map(|_| new_sid()).collect();
     let (idle, fresh, later) = (new_sid(), new_sid(), new_sid());
@@ -264,8 +271,8 @@ fn counters(client: &mut Client) -> [i64; COUNTERS.len()] {
 
 #[test]
 fn every_answer_is_counted_once() {
-    let server = alone();
-    let database = database_of(&server, "counted", &and(QUIET, (param::DELAY, "2 hours")));
+    let server = preloaded::alone();
+    let database = preloaded::database_on(&server, "counted", &and(QUIET, (param::DELAY, "2 hours")));
     let mut client = database.connect();
     let (sid, idle, old, closed) = (new_sid(), new_sid(), new_sid(), new_sid());
     client.open(&sid);
@@ -327,8 +334,8 @@ fn every_answer_is_counted_once() {
 
 #[test]
 fn the_registry_s_fill_is_shown() {
-    let server = alone();
-    let database = database_of(&server, "fill", &QUIET);
+    let server = preloaded::alone();
+    let database = preloaded::database_on(&server, "fill", &QUIET);
     let mut client = database.connect();
     assert!(client.value::<bool>("SELECT preloaded FROM session_timeout.stat_session_timeout", &[]));
     assert!(figure(&mut client, "capacity") >= 100_000);
@@ -341,9 +348,9 @@ fn the_registry_s_fill_is_shown() {
 
 #[test]
 fn figures_are_for_pg_monitor_and_for_nobody_else() {
-    let monitor = live().role("monitor", "LOGIN IN ROLE pg_monitor");
-    let nobody = live().role("nobody", "LOGIN");
-    let database = database("monitored", &QUIET);
+    let monitor = preloaded::server().role("monitor", "LOGIN IN ROLE pg_monitor");
+    let nobody = preloaded::server().role("nobody", "LOGIN");
+    let database = preloaded::database("monitored", &QUIET);
     for view in ["stat_session_timeout", "stat_worker"] {
         let sql = format!("SELECT count(*) FROM session_timeout.{view}");
         assert!(
@@ -363,7 +370,7 @@ fn figures_are_for_pg_monitor_and_for_nobody_else() {
 
 #[test]
 fn active_session_shows_activity_that_is_only_in_memory() {
-    let database = database("active_merged", &QUIET);
+    let database = preloaded::database("active_merged", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -381,7 +388,7 @@ fn active_session_shows_activity_that_is_only_in_memory() {
 
 #[test]
 fn active_session_hides_a_session_that_was_found_expired() {
-    let database = database("active_marked", &QUIET);
+    let database = preloaded::database("active_marked", &QUIET);
     let (mut client, mut holder) = (database.connect(), database.connect());
     let sid = new_sid();
     open_expired(&mut client, &sid);
@@ -395,7 +402,7 @@ fn active_session_hides_a_session_that_was_found_expired() {
 
 #[test]
 fn flush_sessions_writes_activity_down_and_says_how_many() {
-    let database = database("flush_by_hand", &QUIET);
+    let database = preloaded::database("flush_by_hand", &QUIET);
     let mut client = database.connect();
     let (sid, idle) = (new_sid(), new_sid());
     client.open(&sid);
@@ -408,7 +415,7 @@ fn flush_sessions_writes_activity_down_and_says_how_many() {
 
 #[test]
 fn purge_sessions_ends_what_is_marked_or_past_its_limit_in_memory_and_spares_the_rest() {
-    let database = database("purge_by_hand", &QUIET);
+    let database = preloaded::database("purge_by_hand", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     let (idle, busy) = (new_sid(), new_sid());
     client.open_limited(&idle, Some("200 ms"), None);

@@ -4,9 +4,8 @@
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, eventually, param};
 
-use super::support::{QUIET, database_of, preloaded};
-use crate::in_flight::SOON;
-use crate::support::SessionCalls;
+use crate::support::preloaded::{self, QUIET};
+use crate::support::{SOON, SessionCalls};
 
 /// Two databases of one server: what is committed in the first is applied in the second.
 struct Replicated<'s> {
@@ -16,7 +15,7 @@ struct Replicated<'s> {
 
 impl<'s> Replicated<'s> {
     fn start(server: &'s Server) -> Self {
-        let [from, to] = ["publisher", "subscriber"].map(|hint| database_of(server, hint, &QUIET));
+        let [from, to] = ["publisher", "subscriber"].map(|hint| preloaded::database_on(server, hint, &QUIET));
         let (host, source, name) = (server.directory().display(), from.name(), to.name());
         from.execute("CREATE PUBLICATION ours FOR TABLE session_timeout.config_parameter, session_timeout.session");
         // Made by hand: a subscription that made it would wait for its own transaction.
@@ -49,7 +48,7 @@ fn minutes_left(client: &mut Client) -> i64 {
 
 #[test]
 fn replicated_parameters_count_at_once() {
-    let server = preloaded().setting("wal_level", "logical").start();
+    let server = preloaded::builder().setting("wal_level", "logical").start();
     let replicated = Replicated::start(&server);
     let (mut publisher, mut client) = (replicated.from.connect(), replicated.to.connect());
     client.open("local");
@@ -64,7 +63,7 @@ fn replicated_parameters_count_at_once() {
 
 #[test]
 fn replicated_sessions_count_and_their_ends_are_told_of_once() {
-    let server = preloaded().setting("wal_level", "logical").start();
+    let server = preloaded::builder().setting("wal_level", "logical").start();
     let replicated = Replicated::start(&server);
     let (mut publisher, mut client) = (replicated.from.connect(), replicated.to.connect());
     publisher.open("sid");

@@ -10,19 +10,18 @@ use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Server, Shutdown, eventually, param};
 
-use super::cluster::{
-    Book, Life, Load, assert_kept, assert_no_process_broke, assert_settles, check_many, connect_again, open_many,
-    processes, signal, size, written_until,
+use crate::support::preloaded::{self, QUIET};
+use crate::support::{
+    Book, Life, Load, SOON, SessionCalls, assert_kept, assert_no_process_broke, assert_settles, check_many, clogged,
+    connect_again, is_resting, new_sid, open_expired, open_many, processes, signal, size, wait_until_gone,
+    written_until,
 };
-use super::support::{QUIET, clogged, database_of, is_resting, open_expired, preloaded, wait_until_gone};
-use crate::in_flight::SOON;
-use crate::support::{SessionCalls, new_sid};
 
 /// Restarts under load: all that was acknowledged is there, but for the activity since the last flush where it is no clean
 /// restart.
 fn restart_under_load(rounds: usize, how: Shutdown) {
     let is_clean = how != Shutdown::Immediate;
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = server.database("restart");
     // A flush that comes by would hide what a restart loses.
     database.set_params(&[(param::FLUSH_INTERVAL, if is_clean { "60" } else { "1" })]);
@@ -71,7 +70,7 @@ fn an_immediate_restart_under_load_loses_a_flush_interval_at_most() {
 
 #[test]
 fn a_session_that_was_found_expired_stays_so_over_a_restart_though_the_delay_is_raised() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = server.database("expired");
     database.set_params(&[(param::PURGE_INTERVAL, "1 hour")]);
     let mut client = database.connect();
@@ -97,8 +96,10 @@ fn a_session_that_was_found_expired_stays_so_over_a_restart_though_the_delay_is_
 /// Twenty sessions are found expired that the registry has no room to say so of, as all of it is dirty and the table is locked.
 #[test]
 fn expiries_that_found_no_room_are_final_over_a_restart() {
-    let server = preloaded().setting("session_timeout.max_sessions", "100").start();
-    let database = database_of(&server, "roomless_restart", &QUIET);
+    let server = preloaded::builder()
+        .setting("session_timeout.max_sessions", "100")
+        .start();
+    let database = preloaded::database_on(&server, "roomless_restart", &QUIET);
     let mut client = database.connect();
     let expired: Vec<String> = (0..20).map(|_| new_sid()).collect();
     for sid in &expired {
@@ -122,7 +123,7 @@ fn expiries_that_found_no_room_are_final_over_a_restart() {
 
 #[test]
 fn a_clean_restart_keeps_the_activity_of_every_database() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let databases = [server.database("one"), server.database("two"), server.database("three")];
     for database in &databases {
         let mut client = database.connect();
@@ -149,7 +150,7 @@ fn a_clean_restart_keeps_the_activity_of_every_database() {
 /// The postmaster that has begun anew after a crash of one of its processes still leaves at its end what it should.
 #[test]
 fn a_clean_restart_after_a_crashed_backend_loses_no_activity() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = server.database("crashed");
     let mut client = database.connect();
     open_many(&mut client, "sid", 100);
@@ -179,7 +180,7 @@ struct Stopped {
 
 impl Stopped {
     fn new() -> Self {
-        let server = preloaded().start();
+        let server = preloaded::builder().start();
         let database = server.database("snapshot");
         let name = database.name().to_owned();
         let mut client = database.connect();
@@ -384,7 +385,7 @@ fn a_start_that_fails_keeps_what_was_saved() {
         "no directory for the socket",
         &["-c", "unix_socket_directories=/nonexistent"],
     );
-    let other = preloaded().start();
+    let other = preloaded::builder().start();
     let directory = format!("unix_socket_directories={}", other.directory().display());
     fails("another server's socket", &["-c", &directory]);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -486,7 +487,7 @@ fn a_single_user_server_with_less_room_keeps_what_was_saved() {
 fn a_single_user_server_leaves_no_stale_snapshot() {
     let stopped = Stopped::new();
     let bytes = fs::read(stopped.file()).expect("the file");
-    let other = preloaded().start();
+    let other = preloaded::builder().start();
     other.stop(Shutdown::Fast);
     let stale = other.data_directory().join("pg_stat/inactive_session_timeout.snapshot");
     write(&other, &stale, &bytes);
@@ -568,7 +569,7 @@ fn a_snapshot_that_cannot_be_removed_is_reported() {
 
 #[test]
 fn a_snapshot_that_cannot_be_written_is_reported() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = server.database("unwritten");
     database.set_params(&[(param::FLUSH_INTERVAL, "1 hour")]);
     let mut client = database.connect();
@@ -591,7 +592,7 @@ fn a_snapshot_that_cannot_be_written_is_reported() {
 /// After an immediate shutdown there is no file that could be taken for good.
 #[test]
 fn an_immediate_shutdown_leaves_no_snapshot() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = server.database("immediate");
     let mut client = database.connect();
     open_many(&mut client, "sid", 10);

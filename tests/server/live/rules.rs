@@ -6,11 +6,11 @@ use session_timeout_tests::chrono::Utc;
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, param};
 
-use super::support::{
-    QUICK, QUIET, alone, and, database, database_of, open_expired, wait_until_flushed, wait_until_gone, wait_until_idle,
+use crate::support::preloaded::{self, QUICK, QUIET, and};
+use crate::support::{
+    ISOLATION_LEVELS, SNAPSHOT_LEVELS, SessionCalls, all_at_once, begin, new_sid, open_expired, outcome,
+    refuse_to_wait, unique, wait_until_flushed, wait_until_gone, wait_until_idle,
 };
-use crate::in_flight::{SNAPSHOT_LEVELS, all_at_once, begin, outcome, refuse_to_wait};
-use crate::support::{ISOLATION_LEVELS, SessionCalls, new_sid, unique};
 
 /// Eight connections check one session twice in each of many transactions, which stay open for 10 ms: none may fail,
 /// wait or say false.
@@ -41,7 +41,7 @@ const STRICT_LEVELS: [&str; 2] = ["REPEATABLE READ", "SERIALIZABLE"];
 
 #[test]
 fn eight_clients_check_one_session_and_none_fails() {
-    let database = database("eight", &QUICK);
+    let database = preloaded::database("eight", &QUICK);
     let sid = new_sid();
     database.connect().open(&sid);
     for level in STRICT_LEVELS {
@@ -51,7 +51,7 @@ fn eight_clients_check_one_session_and_none_fails() {
 
 #[test]
 fn eight_clients_check_a_session_whose_row_is_locked() {
-    let database = database("eight_locked", &QUICK);
+    let database = preloaded::database("eight_locked", &QUICK);
     let sid = new_sid();
     let mut holder = database.connect();
     holder.open(&sid);
@@ -68,7 +68,7 @@ fn eight_clients_check_a_session_whose_row_is_locked() {
 
 #[test]
 fn eight_clients_check_a_session_whose_close_is_not_committed() {
-    let database = database("eight_closing", &QUICK);
+    let database = preloaded::database("eight_closing", &QUICK);
     let sid = new_sid();
     let mut holder = database.connect();
     holder.open(&sid);
@@ -97,8 +97,8 @@ fn row_writes(client: &mut Client) -> i64 {
 
 #[test]
 fn twenty_thousand_checks_write_nothing() {
-    let server = alone();
-    let database = database_of(&server, "unwritten", &QUIET);
+    let server = preloaded::alone();
+    let database = preloaded::database_on(&server, "unwritten", &QUIET);
     let mut client = database.connect();
     let sids: Vec<String> = (0..20).map(|_| new_sid()).collect();
     for sid in &sids {
@@ -133,8 +133,8 @@ fn twenty_thousand_checks_write_nothing() {
 /// Whoever reads a page with dead versions and little room prunes it, as a rule, and writes WAL for it.
 #[test]
 fn a_check_that_reads_a_row_prunes_no_page() {
-    let server = alone();
-    let database = database_of(&server, "unpruned", &QUIET);
+    let server = preloaded::alone();
+    let database = preloaded::database_on(&server, "unpruned", &QUIET);
     let mut client = database.connect();
     let sids: Vec<String> = (0..200).map(|_| new_sid()).collect();
     client.run("BEGIN");
@@ -167,7 +167,7 @@ fn a_check_that_reads_a_row_prunes_no_page() {
 
 #[test]
 fn a_check_assigns_no_transaction_id() {
-    let database = database("no_xid", &QUIET);
+    let database = preloaded::database("no_xid", &QUIET);
     let mut client = database.connect();
     let (valid, expired, unknown) = (new_sid(), new_sid(), new_sid());
     client.open(&valid);
@@ -189,7 +189,7 @@ fn a_check_assigns_no_transaction_id() {
 #[test]
 fn a_check_takes_no_predicate_lock() {
     const HELD: &str = "SELECT count(*) FROM pg_locks WHERE mode = 'SIReadLock' AND pid = pg_backend_pid()";
-    let database = database("no_siread", &QUIET);
+    let database = preloaded::database("no_siread", &QUIET);
     let (sid, loaded, expired) = (new_sid(), new_sid(), new_sid());
     let mut client = database.connect();
     client.open(&sid);
@@ -213,7 +213,7 @@ fn a_check_takes_no_predicate_lock() {
 #[test]
 fn no_function_takes_a_predicate_lock() {
     const HELD: &str = "SELECT count(*) FROM pg_locks WHERE mode = 'SIReadLock' AND pid = pg_backend_pid()";
-    let database = database("no_siread_writes", &QUIET);
+    let database = preloaded::database("no_siread_writes", &QUIET);
     let mut client = database.connect();
     client.open("closed");
     assert!(client.close_sid("closed"));
@@ -237,7 +237,7 @@ fn no_function_takes_a_predicate_lock() {
 
 #[test]
 fn a_check_in_a_read_only_transaction_touches() {
-    let database = database("read_only", &QUIET);
+    let database = preloaded::database("read_only", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     let sid = new_sid();
     client.open(&sid);
@@ -251,7 +251,7 @@ fn a_check_in_a_read_only_transaction_touches() {
 
 #[test]
 fn a_check_in_a_read_only_transaction_expires_for_good() {
-    let database = database("read_only_expiry", &QUIET);
+    let database = preloaded::database("read_only_expiry", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     open_expired(&mut client, &sid);
@@ -265,7 +265,7 @@ fn a_check_in_a_read_only_transaction_expires_for_good() {
 
 #[test]
 fn activity_outlives_the_rollback_of_its_transaction() {
-    let database = database("touch_rollback", &QUIET);
+    let database = preloaded::database("touch_rollback", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     let sid = new_sid();
     client.open(&sid);
@@ -279,7 +279,7 @@ fn activity_outlives_the_rollback_of_its_transaction() {
 
 #[test]
 fn activity_outlives_the_rollback_and_reaches_the_row() {
-    let database = database("touch_rollback_flush", &QUICK);
+    let database = preloaded::database("touch_rollback_flush", &QUICK);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -291,7 +291,7 @@ fn activity_outlives_the_rollback_and_reaches_the_row() {
 
 #[test]
 fn an_expiry_outlives_the_rollback_of_its_transaction() {
-    let database = database("expiry_rollback", &QUIET);
+    let database = preloaded::database("expiry_rollback", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     for level in ISOLATION_LEVELS {
         let sid = new_sid();
@@ -307,7 +307,7 @@ fn an_expiry_outlives_the_rollback_of_its_transaction() {
 
 #[test]
 fn an_expiry_stands_when_the_delay_is_raised() {
-    let database = database("expiry_raised", &QUIET);
+    let database = preloaded::database("expiry_raised", &QUIET);
     let mut clients: Vec<Client> = (0..4).map(|_| database.connect()).collect();
     let (admin, checkers) = clients.split_first_mut().expect("four");
     // The rows stay while this holds them: only the mark says that they are expired.
@@ -336,7 +336,7 @@ fn an_expiry_stands_when_the_delay_is_raised() {
 
 #[test]
 fn an_expiry_stands_when_the_delay_is_raised_after_a_flush() {
-    let database = database("expiry_flushed", &and(QUICK, (param::DELAY, "2")));
+    let database = preloaded::database("expiry_flushed", &and(QUICK, (param::DELAY, "2")));
     let (mut client, mut holder) = (database.connect(), database.connect());
     let sid = new_sid();
     client.open(&sid);
@@ -355,7 +355,7 @@ fn an_expiry_stands_when_the_delay_is_raised_after_a_flush() {
 
 #[test]
 fn an_old_snapshot_hides_no_close_from_a_check() {
-    let database = database("old_snapshot", &QUIET);
+    let database = preloaded::database("old_snapshot", &QUIET);
     let (mut client, mut admin) = (database.connect(), database.connect());
     for level in STRICT_LEVELS {
         let (sid, later) = (new_sid(), new_sid());
@@ -387,7 +387,7 @@ fn end_or_reopen(client: &mut Client, call: &str, sid: &str) -> Result<String, S
 
 #[test]
 fn a_flush_after_the_snapshot_fails_no_close_rotation_or_login() {
-    let database = database("flush_conflict", &QUICK);
+    let database = preloaded::database("flush_conflict", &QUICK);
     let mut client = database.connect();
     for level in SNAPSHOT_LEVELS {
         let callers = [("close", "true"), ("rotate", "true"), ("open", "")].map(|(call, answer)| {
@@ -411,7 +411,7 @@ fn a_flush_after_the_snapshot_fails_no_close_rotation_or_login() {
 
 #[test]
 fn a_purge_after_the_snapshot_fails_no_close_rotation_or_login() {
-    let database = database("purge_conflict", &QUIET);
+    let database = preloaded::database("purge_conflict", &QUIET);
     let mut client = database.connect();
     for level in SNAPSHOT_LEVELS {
         let callers = [("close", "false"), ("rotate", "false"), ("open", "")].map(|(call, answer)| {
@@ -436,7 +436,7 @@ fn a_purge_after_the_snapshot_fails_no_close_rotation_or_login() {
 /// The row does not know of activity that is only in memory: its value may be set again, to undo that.
 #[test]
 fn a_clock_set_by_hand_to_the_value_of_its_row_counts() {
-    let database = database("same_value", &QUIET);
+    let database = preloaded::database("same_value", &QUIET);
     let mut client = database.connect();
     let set = [
         "UPDATE session_timeout.session SET last_activity = opened_at WHERE digest = session_timeout.session_digest($1)",

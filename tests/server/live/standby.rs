@@ -6,13 +6,10 @@ use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Server, error_of, eventually, param, stays};
 
-use super::cluster::{
-    Book, Life, Load, Told, assert_kept, assert_no_process_broke, assert_settles, check_many, connect, open_many,
-    processes, size, written_until,
+use crate::support::{
+    Book, Life, Load, SOON, SessionCalls, Told, assert_kept, assert_no_process_broke, assert_settles, check_many,
+    connect, open_many, preloaded, processes, size, written_until,
 };
-use super::support::preloaded;
-use crate::in_flight::SOON;
-use crate::support::SessionCalls;
 
 /// Waits until the standby has replayed all that the primary has committed.
 #[track_caller]
@@ -26,7 +23,7 @@ fn catch_up(primary: &Server, standby: &Server) {
 
 #[test]
 fn a_standby_checks_what_was_replayed_and_writes_nothing() {
-    let primary = preloaded().start();
+    let primary = preloaded::builder().start();
     let database = primary.database("standby");
     let standby = primary.standby();
     let mut here = database.connect();
@@ -82,7 +79,7 @@ fn a_standby_checks_what_was_replayed_and_writes_nothing() {
 
 #[test]
 fn a_session_that_a_standby_refused_lives_on_where_the_primary_saw_it() {
-    let primary = preloaded().start();
+    let primary = preloaded::builder().start();
     let database = primary.database("seen");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
     let standby = primary.standby();
@@ -103,7 +100,7 @@ fn a_session_that_a_standby_refused_lives_on_where_the_primary_saw_it() {
 
 #[test]
 fn what_the_primary_commits_counts_on_the_standby_once_it_is_replayed() {
-    let primary = preloaded().start();
+    let primary = preloaded::builder().start();
     let database = primary.database("replay");
     let standby = primary.standby();
     let mut here = database.connect();
@@ -169,7 +166,9 @@ fn what_the_primary_commits_counts_on_the_standby_once_it_is_replayed() {
 
 #[test]
 fn closed_sessions_make_room_on_the_standby() {
-    let primary = preloaded().setting("session_timeout.max_sessions", "200").start();
+    let primary = preloaded::builder()
+        .setting("session_timeout.max_sessions", "200")
+        .start();
     let database = primary.database("room");
     let standby = primary.standby();
     let mut here = database.connect();
@@ -198,7 +197,7 @@ fn closed_sessions_make_room_on_the_standby() {
 #[test]
 fn at_a_failover_sessions_live_on_and_the_worker_starts_by_itself() {
     for round in 0..size(1, 10) {
-        let primary = preloaded().start();
+        let primary = preloaded::builder().start();
         let database = primary.database("failover");
         database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
         let standby = primary.standby();
@@ -258,7 +257,7 @@ fn at_a_failover_sessions_live_on_and_the_worker_starts_by_itself() {
 /// A standby replays a drop unnoticed.
 #[test]
 fn a_database_made_anew_under_the_same_oid_has_no_activity_of_the_old_on_the_standby() {
-    let primary = preloaded().start();
+    let primary = preloaded::builder().start();
     primary.execute("CREATE DATABASE template_of_app");
     let mut client = connect(&primary, "template_of_app");
     client.run("CREATE EXTENSION inactive_session_timeout");

@@ -10,9 +10,10 @@ use session_timeout_tests::chrono::TimeDelta;
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, error_of, param};
 
-use super::support::{QUICK, QUIET, Swarm, database, expect};
-use crate::in_flight::{SNAPSHOT_LEVELS, begin};
-use crate::support::{ISOLATION_LEVELS, SessionCalls, assert_about, new_sid, unique};
+use crate::support::preloaded::{self, QUICK, QUIET};
+use crate::support::{
+    ISOLATION_LEVELS, SNAPSHOT_LEVELS, SessionCalls, Swarm, assert_about, begin, expect, new_sid, unique,
+};
 
 // ---- After a commit has returned -------------------------------------------------------------------------------------
 
@@ -64,7 +65,7 @@ const ENDED: u64 = 3;
 /// that began and ended within a stage must say what that stage is.
 #[track_caller]
 fn no_check_answers_from_before(ends: &[&End]) {
-    let database = database("closer_and_swarm", &QUICK);
+    let database = preloaded::database("closer_and_swarm", &QUICK);
     let sid = new_sid();
     let stage = Arc::new(AtomicU64::new(0));
     let checks = Arc::new([const { AtomicU64::new(0) }; 4]);
@@ -155,7 +156,7 @@ fn no_check_says_true_after_a_truncate_has_returned() {
 
 #[test]
 fn an_open_that_is_rolled_back_was_never_valid_for_others() {
-    let database = database("open_rollback", &QUICK);
+    let database = preloaded::database("open_rollback", &QUICK);
     let sids: Arc<Mutex<String>> = Arc::new(Mutex::new(new_sid()));
     let swarm = {
         let sids = sids.clone();
@@ -183,7 +184,7 @@ fn an_open_that_is_rolled_back_was_never_valid_for_others() {
 
 #[test]
 fn an_open_counts_for_others_from_its_commit_on() {
-    let database = database("open_commit", &QUIET);
+    let database = preloaded::database("open_commit", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     for level in ISOLATION_LEVELS {
         let sid = new_sid();
@@ -200,7 +201,7 @@ fn an_open_counts_for_others_from_its_commit_on() {
 
 #[test]
 fn a_close_that_is_rolled_back_to_a_savepoint_did_not_happen() {
-    let database = database("savepoint", &QUIET);
+    let database = preloaded::database("savepoint", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     for was_open in [false, true] {
         let sid = new_sid();
@@ -223,7 +224,7 @@ fn a_close_that_is_rolled_back_to_a_savepoint_did_not_happen() {
 
 #[test]
 fn a_close_that_is_rolled_back_leaves_activity_and_session() {
-    let database = database("close_rollback", &QUIET);
+    let database = preloaded::database("close_rollback", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     let sid = new_sid();
     client.open(&sid);
@@ -238,7 +239,7 @@ fn a_close_that_is_rolled_back_leaves_activity_and_session() {
 
 #[test]
 fn the_caller_sees_its_own_close_at_once_and_others_at_its_commit() {
-    let database = database("own_close", &QUIET);
+    let database = preloaded::database("own_close", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     let sid = new_sid();
     client.open(&sid);
@@ -257,7 +258,7 @@ fn the_caller_sees_its_own_close_at_once_and_others_at_its_commit() {
 
 #[test]
 fn a_touch_in_the_transaction_that_opened_counts_after_its_commit() {
-    let database = database("touch_of_own", &QUIET);
+    let database = preloaded::database("touch_of_own", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     let sid = new_sid();
     client.open(&sid);
@@ -273,7 +274,7 @@ fn a_touch_in_the_transaction_that_opened_counts_after_its_commit() {
 
 #[test]
 fn a_parameter_that_is_rolled_back_expired_nobody() {
-    let database = database("param_rollback", &QUICK);
+    let database = preloaded::database("param_rollback", &QUICK);
     let sid = new_sid();
     let mut client = database.connect();
     client.open(&sid);
@@ -319,7 +320,7 @@ fn loaded(database: &Database) -> (String, Client, Client) {
 
 #[test]
 fn a_clock_set_back_by_hand_counts_for_a_session_in_memory() {
-    let database = database("by_hand_back", &QUIET);
+    let database = preloaded::database("by_hand_back", &QUIET);
     let (sid, mut admin, mut other) = loaded(&database);
     admin.has_been_idle(&sid, "1 hour");
     let idle = session_timeout_tests::chrono::Utc::now() - other.peek(&sid).last_activity.expect("an activity");
@@ -330,7 +331,7 @@ fn a_clock_set_back_by_hand_counts_for_a_session_in_memory() {
 
 #[test]
 fn a_limit_set_by_hand_counts_for_a_session_in_memory() {
-    let database = database("by_hand_limit", &QUIET);
+    let database = preloaded::database("by_hand_limit", &QUIET);
     let (sid, mut admin, mut other) = loaded(&database);
     admin.was_opened_ago(&sid, "2 days");
     assert!(other.check(&sid));
@@ -343,7 +344,7 @@ fn a_limit_set_by_hand_counts_for_a_session_in_memory() {
 
 #[test]
 fn a_limit_set_by_hand_keeps_activity_that_is_not_written_yet() {
-    let database = database("by_hand_keeps", &QUIET);
+    let database = preloaded::database("by_hand_keeps", &QUIET);
     let (mut admin, mut other) = (database.connect(), database.connect());
     let sid = new_sid();
     admin.open(&sid);
@@ -359,7 +360,7 @@ fn a_limit_set_by_hand_keeps_activity_that_is_not_written_yet() {
 
 #[test]
 fn a_row_deleted_by_hand_closes_a_session_in_memory() {
-    let database = database("by_hand_delete", &QUIET);
+    let database = preloaded::database("by_hand_delete", &QUIET);
     let (sid, mut admin, mut other) = loaded(&database);
     admin.write("DELETE FROM session_timeout.session WHERE user_name = 'somebody'", &[]);
     assert!(!other.check(&sid));
@@ -368,7 +369,7 @@ fn a_row_deleted_by_hand_closes_a_session_in_memory() {
 
 #[test]
 fn a_digest_changed_by_hand_moves_a_session_in_memory() {
-    let database = database("by_hand_digest", &QUIET);
+    let database = preloaded::database("by_hand_digest", &QUIET);
     let (sid, mut admin, mut other) = loaded(&database);
     let new = new_sid();
     admin.write(
@@ -382,7 +383,7 @@ fn a_digest_changed_by_hand_moves_a_session_in_memory() {
 
 #[test]
 fn more_sessions_changed_at_once_than_are_listed_all_count() {
-    let database = database("by_hand_many", &QUIET);
+    let database = preloaded::database("by_hand_many", &QUIET);
     let (mut admin, mut other) = (database.connect(), database.connect());
     let sids: Vec<String> = (0..600).map(|_| new_sid()).collect();
     admin.run("BEGIN");
@@ -422,7 +423,7 @@ fn all_say(clients: &mut [Client], sid: &str, status: &str) {
 
 #[test]
 fn a_parameter_counts_at_the_next_check_of_every_backend() {
-    let database = database("param_seen", &QUIET);
+    let database = preloaded::database("param_seen", &QUIET);
     let mut admin = database.connect();
     let sid = new_sid();
     admin.open(&sid);
@@ -438,7 +439,7 @@ fn a_parameter_counts_at_the_next_check_of_every_backend() {
 
 #[test]
 fn a_parameter_counts_for_others_only_from_its_commit_on() {
-    let database = database("param_commit", &QUIET);
+    let database = preloaded::database("param_commit", &QUIET);
     let mut admin = database.connect();
     let sid = new_sid();
     admin.open(&sid);
@@ -457,7 +458,7 @@ fn a_parameter_counts_for_others_only_from_its_commit_on() {
 
 #[test]
 fn a_parameter_row_that_is_gone_means_its_default() {
-    let database = database("param_gone", &QUIET);
+    let database = preloaded::database("param_gone", &QUIET);
     let mut admin = database.connect();
     let sid = new_sid();
     admin.open(&sid);
@@ -476,7 +477,7 @@ fn a_parameter_row_that_is_gone_means_its_default() {
 
 #[test]
 fn no_check_goes_by_a_parameter_from_before_a_commit_that_has_returned() {
-    let database = database("param_swarm", &QUIET);
+    let database = preloaded::database("param_swarm", &QUIET);
     let sid = new_sid();
     let mut admin = database.connect();
     admin.open(&sid);
@@ -515,7 +516,7 @@ const PREPARED: &str = "SELECT count(*) FROM pg_prepared_xacts WHERE database = 
 
 #[test]
 fn a_transaction_that_changed_a_session_is_not_prepared() {
-    let database = database("prepare_refused", &QUIET);
+    let database = preloaded::database("prepare_refused", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -540,7 +541,7 @@ fn a_transaction_that_changed_a_session_is_not_prepared() {
 
 #[test]
 fn a_transaction_that_only_checked_is_prepared() {
-    let database = database("prepare_checked", &QUIET);
+    let database = preloaded::database("prepare_checked", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -557,7 +558,7 @@ fn a_transaction_that_only_checked_is_prepared() {
 /// It was not open any more, and yet its row is not to outlive the revocation: a crash would forget that it was found expired.
 #[test]
 fn a_revocation_takes_sessions_along_that_were_found_expired() {
-    let database = database("revoked", &QUIET);
+    let database = preloaded::database("revoked", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     client.run("BEGIN");

@@ -10,10 +10,7 @@ use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, eventually, param, wait_for};
 
-use super::cluster::{assert_no_process_broke, check_many, open_many, size};
-use super::support::preloaded;
-use crate::in_flight::SOON;
-use crate::support::SessionCalls;
+use crate::support::{SOON, SessionCalls, assert_no_process_broke, check_many, open_many, preloaded, size};
 
 /// How long the whole of it may take.
 const LONG: Duration = Duration::from_secs(300);
@@ -91,7 +88,7 @@ fn fill(client: &mut Client, round: usize, expired: usize) {
 fn a_table_of_expired_sessions_is_purged_while_checks_go_on() {
     let (expired, alive) = (size(90_000, 900_000), size(10_000, 100_000));
     // The purge is to make room by itself: VACUUM comes when this test says.
-    let server = preloaded()
+    let server = preloaded::builder()
         .setting("autovacuum", "off")
         .setting("session_timeout.max_sessions", "200000")
         .start();
@@ -141,7 +138,7 @@ fn a_table_of_expired_sessions_is_purged_while_checks_go_on() {
 #[test]
 fn many_touched_sessions_are_flushed_in_small_transactions() {
     let count = size(100_000, 500_000);
-    let server = preloaded()
+    let server = preloaded::builder()
         .setting("autovacuum", "off")
         .setting("session_timeout.max_sessions", &(count + count / 4).to_string())
         .start();
@@ -176,7 +173,9 @@ fn many_touched_sessions_are_flushed_in_small_transactions() {
 #[test]
 fn sessions_behind_others_that_are_always_to_be_flushed_have_their_turn() {
     let (hot, cold) = (2 * BATCH as usize, 100);
-    let server = preloaded().setting("session_timeout.max_sessions", "1500").start();
+    let server = preloaded::builder()
+        .setting("session_timeout.max_sessions", "1500")
+        .start();
     let database = server.database("behind");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1 hour")]);
     let mut client = database.connect();
@@ -236,7 +235,7 @@ const OF_A_PASS: usize = 2000;
 #[test]
 fn a_flush_that_has_too_much_to_do_ends_after_two_seconds_and_the_next_pass_goes_on() {
     const COUNT: usize = 6000;
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = server.database("budget");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1 hour")]);
     let mut client = database.connect();
@@ -254,7 +253,7 @@ fn a_flush_that_has_too_much_to_do_ends_after_two_seconds_and_the_next_pass_goes
 /// The parameters have changed since the pass began, and their table is locked when the purge comes to them.
 #[test]
 fn a_pass_does_not_wait_for_the_table_of_parameters() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = server.database("parameters");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
     let mut client = database.connect();
@@ -279,7 +278,7 @@ fn a_pass_does_not_wait_for_the_table_of_parameters() {
 #[test]
 fn a_purge_that_has_too_much_to_do_ends_after_two_seconds_and_the_next_pass_goes_on() {
     const COUNT: usize = 10_000;
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = server.database("budget");
     database.set_params(&[(param::FLUSH_INTERVAL, "1 hour"), (param::PURGE_INTERVAL, "1")]);
     let mut client = database.connect();
@@ -297,7 +296,7 @@ fn more_clocks_than_a_pass_can_set_back_are_set_back_by_several() {
     const COUNT: usize = 4000;
     /// Rows that one transaction sets back, at most.
     const TOGETHER: usize = 256;
-    let server = preloaded().own_clock().start();
+    let server = preloaded::builder().own_clock().start();
     server.set_clock(24 * 60 * 60);
     let database = server.database("ahead");
     database.set_params(&[(param::FLUSH_INTERVAL, "1 hour"), (param::PURGE_INTERVAL, "1")]);
@@ -315,7 +314,7 @@ fn more_clocks_than_a_pass_can_set_back_are_set_back_by_several() {
 /// The registry knows the opening before, and nobody has asked for the new one.
 #[test]
 fn a_session_that_was_opened_again_or_changed_and_never_checked_since_is_purged() {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     let database = server.database("again");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);
     let mut client = database.connect();

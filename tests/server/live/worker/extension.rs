@@ -5,19 +5,18 @@ use std::time::{Duration, Instant};
 
 use session_timeout_tests::{error_of, stays};
 
-use crate::in_flight::outcome;
-use crate::live::support::{QUICK, QUIET, Swarm, database, expect, install, live, open_expired, wait_until_gone};
-use crate::support::{SessionCalls, new_sid, unique};
+use crate::support::preloaded::{self, QUICK, QUIET, install};
+use crate::support::{SessionCalls, Swarm, expect, new_sid, open_expired, outcome, unique, wait_until_gone};
 
 #[test]
 fn an_extension_created_while_a_worker_looks_is_served() {
     let run = |n: usize| {
         move || {
-            let database = live()
+            let database = preloaded::server()
                 .database_builder(&format!("created_{n}"))
                 .without_extension()
                 .create();
-            let (mut client, mut observer) = (database.connect(), live().connect());
+            let (mut client, mut observer) = (database.connect(), preloaded::server().connect());
             for _ in 0..3 {
                 client.run("BEGIN");
                 client.run(&install(&QUICK));
@@ -42,7 +41,7 @@ fn an_extension_created_while_a_worker_looks_is_served() {
 
 #[test]
 fn an_extension_created_anew_knows_no_session_of_the_old() {
-    let database = database("anew", &QUICK);
+    let database = preloaded::database("anew", &QUICK);
     let (mut admin, mut other) = (database.connect(), database.connect());
     let sids: Vec<String> = (0..20).map(|_| new_sid()).collect();
     let check = other
@@ -72,7 +71,7 @@ fn an_extension_created_anew_knows_no_session_of_the_old() {
 
 #[test]
 fn checks_while_the_extension_is_dropped_and_created_never_let_the_old_in() {
-    let database = database("anew_swarm", &QUICK);
+    let database = preloaded::database("anew_swarm", &QUICK);
     let mut admin = database.connect();
     let round = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let sid = unique("round");
@@ -86,7 +85,7 @@ fn checks_while_the_extension_is_dropped_and_created_never_let_the_old_in() {
                 return Ok(());
             }
             let old = format!("{sid}-{}", now - 1);
-            match crate::in_flight::try_call(client, &format!("check_session('{old}')")) {
+            match crate::support::try_call(client, &format!("check_session('{old}')")) {
                 Ok(valid) => expect(valid, false, "a session of the old extension"),
                 Err(state) if ["3F000", "42883", "55000"].contains(&state.as_str()) => Ok(()),
                 Err(state) => Err(format!("a check failed with {state}")),
@@ -111,7 +110,7 @@ fn checks_while_the_extension_is_dropped_and_created_never_let_the_old_in() {
 #[test]
 fn a_check_prepared_before_drop_extension_is_refused_after_it_or_says_false() {
     for (by_itself, anew) in [(false, false), (false, true), (true, false), (true, true)] {
-        let database = database("prepared_drop", &QUIET);
+        let database = preloaded::database("prepared_drop", &QUIET);
         let (mut client, mut other) = (database.connect(), database.connect());
         let sid = new_sid();
         client.open(&sid);

@@ -4,13 +4,12 @@ use std::time::Instant;
 
 use session_timeout_tests::{eventually, param};
 
-use crate::in_flight::SOON;
-use crate::live::support::{QUICK, QUIET, database, is_resting, live, open_expired, wait_until_gone, worker_figure};
-use crate::support::{SessionCalls, new_sid};
+use crate::support::preloaded::{self, QUICK, QUIET};
+use crate::support::{SOON, SessionCalls, is_resting, new_sid, open_expired, wait_until_gone, worker_figure};
 
 #[test]
 fn a_pass_that_fails_is_shown_and_tried_again() {
-    let database = database("failing", &QUIET);
+    let database = preloaded::database("failing", &QUIET);
     let mut client = database.connect();
     let first = new_sid();
     client.open(&first);
@@ -30,7 +29,7 @@ fn a_pass_that_fails_is_shown_and_tried_again() {
     assert_eq!(error, "23505");
     assert!(!client.check(&sid));
     assert!(client.stored(&sid).is_some());
-    let log = live().log();
+    let log = preloaded::server().log();
     // Other databases have failures of their own.
     let is_said = |line: &&str| line.contains("session maintenance failed") && line.contains("\"one\"");
     let said = log.lines().filter(is_said);
@@ -46,7 +45,7 @@ fn a_pass_that_fails_is_shown_and_tried_again() {
 #[test]
 fn stat_worker_counts_what_was_written_ended_and_purged() {
     let params = [(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")];
-    let database = database("figures", &params);
+    let database = preloaded::database("figures", &params);
     let mut client = database.connect();
     let touched: Vec<String> = (0..7).map(|_| new_sid()).collect();
     for sid in &touched {
@@ -83,7 +82,7 @@ fn stat_worker_counts_what_was_written_ended_and_purged() {
 
 #[test]
 fn no_background_process_holds_a_snapshot_or_a_database_while_idle() {
-    let database = database("idle", &QUIET);
+    let database = preloaded::database("idle", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     open_expired(&mut client, &sid);
@@ -105,7 +104,7 @@ fn no_background_process_holds_a_snapshot_or_a_database_while_idle() {
 
 #[test]
 fn a_worker_shows_itself_by_name_and_database() {
-    let database = database("named", &QUICK);
+    let database = preloaded::database("named", &QUICK);
     let mut client = database.connect();
     let sql = "SELECT count(*) FROM pg_stat_activity \
                WHERE backend_type = 'session_timeout worker' AND datname = current_database()";

@@ -6,15 +6,14 @@ use std::time::Duration;
 use session_timeout_tests::chrono::{TimeDelta, Utc};
 use session_timeout_tests::{Database, Server, eventually, param, wait_for};
 
-use crate::in_flight::{SOON, begin};
-use crate::live::support::{
-    QUICK, QUIET, Swarm, alone, database, database_of, expect, open_expired, wait_for_passes, wait_until_flushed,
+use crate::support::preloaded::{self, QUICK, QUIET};
+use crate::support::{
+    SOON, SessionCalls, Swarm, begin, expect, new_sid, open_expired, unique, wait_for_passes, wait_until_flushed,
 };
-use crate::support::{SessionCalls, new_sid, unique};
 
 #[test]
 fn activity_is_written_to_the_row_as_the_same_opening() {
-    let database = database("flush", &QUICK);
+    let database = preloaded::database("flush", &QUICK);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -32,7 +31,7 @@ const ROUNDS: i64 = 5;
 /// Opens so many sessions, then has each touched, round after round. Waits for each round's flush in another database, so
 /// that the waiting holds no snapshot in this one.
 fn flush_in_rounds(server: &Server, database: &Database, sessions: i64) {
-    let elsewhere = database_of(server, "observer", &QUIET);
+    let elsewhere = preloaded::database_on(server, "observer", &QUIET);
     let (mut client, mut observer) = (database.connect(), elsewhere.connect());
     let prefix = unique("many");
     client.write(
@@ -68,8 +67,8 @@ fn updates(database: &Database) -> (i64, i64) {
 #[test]
 fn activity_is_written_by_hot_updates_also_where_all_rows_of_a_page_are_touched_at_once() {
     const SESSIONS: i64 = 1000;
-    let server = alone();
-    let database = database_of(&server, "flush_hot", &QUICK);
+    let server = preloaded::alone();
+    let database = preloaded::database_on(&server, "flush_hot", &QUICK);
     flush_in_rounds(&server, &database, SESSIONS);
     let all = SESSIONS * ROUNDS;
     let updated = wait_for("statistics arrive", SOON, || {
@@ -82,8 +81,8 @@ fn activity_is_written_by_hot_updates_also_where_all_rows_of_a_page_are_touched_
 /// Others that only read are given no transaction ids, so that nothing tells PostgreSQL that their snapshots are gone.
 #[test]
 fn the_table_does_not_grow_by_the_flush_while_others_hold_snapshots_for_moments() {
-    let server = alone();
-    let database = database_of(&server, "flush_readers", &QUICK);
+    let server = preloaded::alone();
+    let database = preloaded::database_on(&server, "flush_readers", &QUICK);
     let swarm = Swarm::start((0..4).map(|_| database.connect()), |client, _| {
         client.run("SELECT pg_sleep(0.03)");
         Ok(())
@@ -99,8 +98,8 @@ fn the_table_does_not_grow_by_the_flush_while_others_hold_snapshots_for_moments(
 
 #[test]
 fn a_snapshot_held_for_long_keeps_no_activity_from_being_written() {
-    let server = alone();
-    let database = database_of(&server, "flush_crowded", &QUICK);
+    let server = preloaded::alone();
+    let database = preloaded::database_on(&server, "flush_crowded", &QUICK);
     let mut holder = database.connect();
     begin(&mut holder, "REPEATABLE READ");
     flush_in_rounds(&server, &database, 1000);
@@ -115,7 +114,7 @@ fn a_snapshot_held_for_long_keeps_no_activity_from_being_written() {
 
 #[test]
 fn a_locked_row_is_written_when_it_is_free() {
-    let database = database("flush_locked", &QUICK);
+    let database = preloaded::database("flush_locked", &QUICK);
     let (mut client, mut holder) = (database.connect(), database.connect());
     let (held, free) = (new_sid(), new_sid());
     for sid in [&held, &free] {
@@ -137,7 +136,7 @@ fn a_locked_row_is_written_when_it_is_free() {
 #[test]
 fn a_locked_row_brings_no_flush_forward() {
     let params = [(param::FLUSH_INTERVAL, "5"), (param::PURGE_INTERVAL, "1 day")];
-    let database = database("flush_forward", &params);
+    let database = preloaded::database("flush_forward", &params);
     let (mut client, mut holder) = (database.connect(), database.connect());
     let [held, free] = [(); 2].map(|()| new_sid());
     open_expired(&mut client, &held);
@@ -162,7 +161,7 @@ fn a_locked_row_brings_no_flush_forward() {
 
 #[test]
 fn a_row_that_is_only_referred_to_is_written() {
-    let database = database("flush_referred", &QUICK);
+    let database = preloaded::database("flush_referred", &QUICK);
     let (mut client, mut holder) = (database.connect(), database.connect());
     let sid = new_sid();
     client.open(&sid);
@@ -179,7 +178,7 @@ fn a_row_that_is_only_referred_to_is_written() {
 
 #[test]
 fn activity_is_written_where_somebody_has_taken_the_primary_key_away() {
-    let database = database("flush_no_key", &QUICK);
+    let database = preloaded::database("flush_no_key", &QUICK);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -190,7 +189,7 @@ fn activity_is_written_where_somebody_has_taken_the_primary_key_away() {
 
 #[test]
 fn a_clock_set_back_by_hand_is_not_undone_by_a_flush() {
-    let database = database("flush_set_back", &QUICK);
+    let database = preloaded::database("flush_set_back", &QUICK);
     let (mut client, mut other) = (database.connect(), database.connect());
     let sids: Vec<String> = (0..200).map(|_| new_sid()).collect();
     for sid in &sids {
@@ -215,7 +214,7 @@ fn a_clock_set_back_by_hand_is_not_undone_by_a_flush() {
 fn activity_that_never_pauses_is_written_all_the_time() {
     // A purge would look as well: it comes next tomorrow.
     let params = [(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1 day")];
-    let database = database("flush_hot_sessions", &params);
+    let database = preloaded::database("flush_hot_sessions", &params);
     let mut client = database.connect();
     let sids: Vec<String> = (0..20).map(|_| new_sid()).collect();
     for sid in &sids {

@@ -7,15 +7,14 @@ use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{eventually, next_notification, notifications, serde_json};
 
-use crate::in_flight::SOON;
-use crate::live::support::{
-    QUICK, QUIET, database, live, open_expired, wait_for_passes, wait_until_gone, worker_figure,
+use crate::support::preloaded::{self, QUICK, QUIET};
+use crate::support::{
+    SOON, SessionCalls, hex_digest, listener, new_sid, open_expired, wait_for_passes, wait_until_gone, worker_figure,
 };
-use crate::support::{SessionCalls, hex_digest, listener, new_sid};
 
 #[test]
 fn a_session_found_expired_is_deleted_with_one_event_and_one_notice() {
-    let database = database("marked", &QUIET);
+    let database = preloaded::database("marked", &QUIET);
     let mut ears = listener(&database);
     let mut client = database.connect();
     for (idle, absolute, kind) in [
@@ -56,7 +55,7 @@ fn a_session_found_expired_is_deleted_with_one_event_and_one_notice() {
 
 #[test]
 fn a_marked_session_that_others_hold_is_ended_when_they_let_go() {
-    let database = database("marked_locked", &QUICK);
+    let database = preloaded::database("marked_locked", &QUICK);
     let (mut client, mut holder) = (database.connect(), database.connect());
     let (held, free) = (new_sid(), new_sid());
     for sid in [&held, &free] {
@@ -81,7 +80,7 @@ fn a_marked_session_that_others_hold_is_ended_when_they_let_go() {
 
 #[test]
 fn a_marked_session_that_others_held_does_not_wait_for_the_next_purge() {
-    let database = database("marked_held", &QUIET);
+    let database = preloaded::database("marked_held", &QUIET);
     let (mut client, mut holder) = (database.connect(), database.connect());
     let sid = new_sid();
     open_expired(&mut client, &sid);
@@ -95,8 +94,8 @@ fn a_marked_session_that_others_held_does_not_wait_for_the_next_purge() {
 
 #[test]
 fn a_locked_table_is_left_for_next_time() {
-    let database = database("table_locked", &QUICK);
-    let (mut client, mut holder, mut monitor) = (database.connect(), database.connect(), live().connect());
+    let database = preloaded::database("table_locked", &QUICK);
+    let (mut client, mut holder, mut monitor) = (database.connect(), database.connect(), preloaded::server().connect());
     let sid = new_sid();
     open_expired(&mut client, &sid);
     assert!(!client.check(&sid));
@@ -123,7 +122,7 @@ fn a_locked_table_is_left_for_next_time() {
 fn reopened_while_the_worker_deletes_the_old_session_the_new_one_lives() {
     const SESSIONS: usize = 120;
     const ROUNDS: usize = 5;
-    let database = database("reopened", &QUICK);
+    let database = preloaded::database("reopened", &QUICK);
     let mut admin = database.connect();
     let sids: Vec<String> = (0..SESSIONS).map(|_| new_sid()).collect();
     for sid in &sids {

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use session_timeout_tests::{eventually, param, stays};
 
-use crate::in_flight::SOON;
-use crate::live::support::{
-    QUICK, QUIET, database, wait_for_passes, wait_until_flushed, wait_until_gone, wait_until_idle,
+use crate::support::preloaded::{self, QUICK, QUIET};
+use crate::support::{
+    SOON, SessionCalls, new_sid, wait_for_passes, wait_until_flushed, wait_until_gone, wait_until_idle,
 };
-use crate::support::{SessionCalls, new_sid};
 
 #[test]
 fn a_session_that_only_polls_is_expired_by_the_worker() {
@@ -19,7 +18,7 @@ fn a_session_that_only_polls_is_expired_by_the_worker() {
             (param::DELAY, "1"),
             (param::IGNORED_URL_MODE, mode),
         ];
-        let database = database("polling", &params);
+        let database = preloaded::database("polling", &params);
         let mut client = database.connect();
         let sid = new_sid();
         client.open(&sid);
@@ -34,7 +33,7 @@ fn a_session_that_only_polls_is_expired_by_the_worker() {
 
 #[test]
 fn a_session_that_nobody_ever_checked_is_purged() {
-    let database = database("never_checked", &QUICK);
+    let database = preloaded::database("never_checked", &QUICK);
     let mut client = database.connect();
     let (sid, old, lasting) = (new_sid(), new_sid(), new_sid());
     client.open_limited(&sid, Some("300 ms"), None);
@@ -49,7 +48,7 @@ fn a_session_that_nobody_ever_checked_is_purged() {
 
 #[test]
 fn a_session_set_back_by_hand_and_never_checked_again_is_purged() {
-    let database = database("purge_set_back", &QUICK);
+    let database = preloaded::database("purge_set_back", &QUICK);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -62,7 +61,7 @@ fn a_session_set_back_by_hand_and_never_checked_again_is_purged() {
 
 #[test]
 fn a_session_reopened_and_never_checked_again_is_purged() {
-    let database = database("purge_reopened", &QUICK);
+    let database = preloaded::database("purge_reopened", &QUICK);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);
@@ -77,7 +76,7 @@ fn a_session_reopened_and_never_checked_again_is_purged() {
 fn activity_in_memory_keeps_the_purge_from_its_row() {
     // The row says all the time that it is past its own limit.
     let params = [(param::FLUSH_INTERVAL, "1 day"), (param::PURGE_INTERVAL, "1")];
-    let database = database("purge_active", &params);
+    let database = preloaded::database("purge_active", &params);
     let mut client = database.connect();
     let sid = new_sid();
     client.open_limited(&sid, Some("3 s"), None);
@@ -89,7 +88,7 @@ fn activity_in_memory_keeps_the_purge_from_its_row() {
 
 #[test]
 fn a_locked_row_is_purged_when_it_is_free() {
-    let database = database("purge_locked", &QUICK);
+    let database = preloaded::database("purge_locked", &QUICK);
     let (mut client, mut holder) = (database.connect(), database.connect());
     let sid = new_sid();
     client.open_limited(&sid, Some("100 ms"), None);
@@ -104,7 +103,7 @@ fn a_locked_row_is_purged_when_it_is_free() {
 
 #[test]
 fn a_shorter_purge_interval_counts_from_its_commit_on() {
-    let database = database("purge_interval", &QUIET);
+    let database = preloaded::database("purge_interval", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     client.open_limited(&sid, Some("100 ms"), None);
@@ -114,7 +113,7 @@ fn a_shorter_purge_interval_counts_from_its_commit_on() {
 
 #[test]
 fn a_shorter_flush_interval_counts_from_its_commit_on() {
-    let database = database("flush_interval", &QUIET);
+    let database = preloaded::database("flush_interval", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();
     client.open(&sid);

@@ -2,13 +2,12 @@
 
 use session_timeout_tests::{eventually, param};
 
-use crate::in_flight::SOON;
-use crate::live::support::{QUICK, database, open_expired, wait_for_passes, wait_until_gone};
-use crate::support::{SessionCalls, new_sid};
+use crate::support::preloaded::{self, QUICK};
+use crate::support::{SOON, SessionCalls, new_sid, open_expired, wait_for_passes, wait_until_gone};
 
 #[test]
 fn events_are_deleted_when_they_are_older_than_the_retention() {
-    let database = database("retention", &QUICK);
+    let database = preloaded::database("retention", &QUICK);
     let mut client = database.connect();
     client.run(
         "INSERT INTO session_timeout.session_event (at, digest, kind, last_activity) \
@@ -28,7 +27,7 @@ fn events_are_deleted_when_they_are_older_than_the_retention() {
 
 #[test]
 fn with_no_retention_no_event_is_kept() {
-    let database = database("no_retention", &QUICK);
+    let database = preloaded::database("no_retention", &QUICK);
     let mut client = database.connect();
     let (before, after) = (new_sid(), new_sid());
     client.open(&before);

@@ -1,14 +1,13 @@
-//! What the tests with many connections share: statements in flight, threads that start together, and what a statement
-//! was refused with.
+//! Statements in flight, threads that start together, and what a statement was refused with.
 
 use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use session_timeout_tests::postgres::{Client, Error};
-use session_timeout_tests::{ServerError, eventually};
+use session_timeout_tests::{Database, ServerError, eventually};
 
-use crate::support::SessionCalls;
+use super::calls::SessionCalls;
 
 /// How long anything that is to happen at once may take on a busy machine.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -122,4 +121,27 @@ pub fn all_at_once<T: Send + 'static>(
     let ended: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
     let answer = |end: thread::Result<T>| end.expect("the work ends without a panic");
     ended.into_iter().map(answer).collect()
+}
+
+/// Runs a statement whose commit waits until it is told not to.
+#[track_caller]
+pub fn hang_in_commit(database: &Database, sql: &str, sid: &str) -> InFlight<()> {
+    let (sql, sid) = (sql.to_owned(), sid.to_owned());
+    let hanging = InFlight::start(database.connect(), move |client| {
+        client.run("SET synchronous_commit = on");
+        client.write(&sql, &[&sid]);
+    });
+    let mut observer = database.connect();
+    eventually("its commit waits", SOON, || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep'";
+        observer.value::<i64>(sql, &[&hanging.pid()]) == 1
+    });
+    hanging
+}
+
+/// Has the commit return.
+#[track_caller]
+pub fn let_go(client: &mut Client, hanging: InFlight<()>) {
+    assert!(client.value::<bool>("SELECT pg_cancel_backend($1)", &[&hanging.pid()]));
+    hanging.answer();
 }

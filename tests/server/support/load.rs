@@ -1,21 +1,20 @@
-//! What the tests of crashes, restarts, databases, volume and standbys share: a load that keeps book of what it was told,
-//! and the processes in the background.
+//! A load that records each answer, to be compared with the sessions after a crash or a restart.
 //!
-//! Each test has a short form and, with `SOAK=1` in the environment, a long one.
+//! A test that uses it has a short form and, with `SOAK=1` in the environment, a long one.
 
 use std::collections::HashMap;
-use std::process::{Command, Stdio};
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
+use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::{Client, Config, Error, NoTls};
-use session_timeout_tests::{Server, eventually, wait_for};
+use session_timeout_tests::{eventually, wait_for};
 
-use crate::in_flight::SOON;
-use crate::support::SessionCalls;
+use super::calls::SessionCalls;
+use super::in_flight::SOON;
 
 /// How many: of the short form, or of the long one.
 pub fn size(short: usize, soak: usize) -> usize {
@@ -24,19 +23,6 @@ pub fn size(short: usize, soak: usize) -> usize {
     } else {
         short
     }
-}
-
-/// Connects to a database, of whatever server.
-#[track_caller]
-pub fn connect(server: &Server, database: &str) -> Client {
-    server.config(database).connect(NoTls).expect("a connection")
-}
-
-/// Connects to a server that is coming back.
-pub fn connect_again(config: &Config) -> Client {
-    wait_for("the server takes connections again", SOON, || {
-        config.connect(NoTls).ok()
-    })
 }
 
 /// A time, not long ago, before which all activity is on the rows. Since then flushes have come by one session three
@@ -52,87 +38,6 @@ pub fn written_until(client: &mut Client) -> DateTime<Utc> {
     }
     client.close_sid("witness");
     begun
-}
-
-/// Sends a signal to a process; whether it was still there.
-pub fn signal(pid: i32, name: &str) -> bool {
-    let mut kill = Command::new("kill");
-    kill.args(["-s", name, &pid.to_string()]).stderr(Stdio::null());
-    kill.status().expect("kill").success()
-}
-
-/// The processes of one type, `session_timeout worker` or `session_timeout launcher`.
-pub fn processes(observer: &mut Client, backend_type: &str) -> Vec<i32> {
-    let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = $1";
-    let rows = observer.query(sql, &[&backend_type]).expect("pg_stat_activity");
-    rows.iter().map(|row| row.get(0)).collect()
-}
-
-/// Waits for a worker that is connected to a database: its process.
-pub fn catch_worker(observer: &mut Client, database: &str) -> i32 {
-    try_catch_worker(observer, database).expect("pg_stat_activity")
-}
-
-/// As [`catch_worker`]; `None` where its work `is_done` before it was seen.
-pub fn catch_worker_unless(observer: &mut Client, database: &str, mut is_done: impl FnMut() -> bool) -> Option<i32> {
-    let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'session_timeout worker' AND datname = $1";
-    let statement = observer.prepare(sql).expect("pg_stat_activity");
-    let deadline = Instant::now() + SOON;
-    // Without a pause: a worker that has little to do is soon gone.
-    loop {
-        if let Some(row) = observer.query_opt(&statement, &[&database]).expect("pg_stat_activity") {
-            return Some(row.get(0));
-        }
-        if is_done() {
-            return None;
-        }
-        assert!(Instant::now() < deadline, "no worker came to {database}");
-    }
-}
-
-/// As [`catch_worker`], on a connection that may end.
-pub fn try_catch_worker(observer: &mut Client, database: &str) -> Result<i32, Error> {
-    let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'session_timeout worker' AND datname = $1";
-    let statement = observer.prepare(sql)?;
-    let deadline = Instant::now() + SOON;
-    loop {
-        if let Some(row) = observer.query_opt(&statement, &[&database])? {
-            return Ok(row.get(0));
-        }
-        assert!(Instant::now() < deadline, "no worker came to {database}");
-    }
-}
-
-/// Nothing ended by itself in a way that no process should.
-#[track_caller]
-pub fn assert_no_process_broke(server: &Server) {
-    let log = server.log();
-    let is_bad = |line: &&str| {
-        ["PANIC:", "TRAP:", "signal 6", "signal 11", "panicked at"]
-            .iter()
-            .any(|bad| line.contains(bad))
-    };
-    assert_eq!(log.lines().find(is_bad), None);
-}
-
-/// Opens sessions `{prefix}-1` to `{prefix}-{count}` by INSERT.
-pub fn open_many(client: &mut Client, prefix: &str, count: usize) {
-    let opened = client.write(
-        "INSERT INTO session_timeout.session (digest, opened_at, last_activity) \
-         SELECT session_timeout.session_digest($1 || '-' || n), clock_timestamp(), clock_timestamp() \
-         FROM generate_series(1, $2::bigint) AS n",
-        &[&prefix, &(count as i64)],
-    );
-    assert_eq!(opened, count as u64);
-}
-
-/// Checks them all: how many are valid.
-pub fn check_many(client: &mut Client, prefix: &str, count: usize) -> i64 {
-    client.value(
-        "SELECT count(*) FROM generate_series(1, $2::bigint) AS n \
-         WHERE session_timeout.check_session($1 || '-' || n)",
-        &[&prefix, &(count as i64)],
-    )
 }
 
 /// What the load was told of a session.
@@ -452,9 +357,4 @@ pub fn assert_settles(client: &mut Client, book: &Book) {
         &[&ended],
     );
     assert_eq!(told, ended.len() as i64, "sessions with one event of their expiry");
-}
-
-/// So long ago.
-pub fn ago(seconds: i64) -> DateTime<Utc> {
-    Utc::now() - TimeDelta::seconds(seconds)
 }

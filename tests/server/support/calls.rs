@@ -1,85 +1,18 @@
 //! The words in which the tests speak of sessions: one short call for each thing that an application or an
 //! administrator does, and what they see afterwards.
 
-use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
-use std::time::Duration;
+use std::fmt::Debug;
 
 use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
-use session_timeout_tests::postgres::error::DbError;
 use session_timeout_tests::postgres::types::{FromSqlOwned, ToSql};
-use session_timeout_tests::postgres::{Client, NoTls, Row};
-use session_timeout_tests::serde_json::{self, Value};
-use session_timeout_tests::{Database, next_notification, shared};
+use session_timeout_tests::postgres::{Client, Row};
+
 
 /// Two hours, the delay unless a test sets another.
 pub const DELAY: TimeDelta = TimeDelta::hours(2);
 
 /// Every isolation level, as `BEGIN ISOLATION LEVEL` has it.
 pub const ISOLATION_LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
-
-/// The database of all tests that leave the parameters as they are and look only at sessions of their own: a database
-/// for each test takes time.
-pub fn common() -> &'static Database<'static> {
-    static COMMON: OnceLock<Database<'static>> = OnceLock::new();
-    COMMON.get_or_init(|| shared().database("common"))
-}
-
-/// A connection to the [`common`] database.
-#[track_caller]
-pub fn app() -> Client {
-    common().connect()
-}
-
-/// A database of its own, for a test that changes parameters or looks at all sessions.
-///
-/// Making a database takes much longer than making the extension anew, so one that a test is done with serves the next.
-pub fn own_database() -> OwnDatabase {
-    let used = USED.lock().expect("no panic holds it").pop();
-    if let Some(database) = &used {
-        database.execute("DROP EXTENSION inactive_session_timeout");
-        database.execute("CREATE EXTENSION inactive_session_timeout");
-    }
-    OwnDatabase(Some(used.unwrap_or_else(|| shared().database("own"))))
-}
-
-static USED: Mutex<Vec<Database<'static>>> = Mutex::new(Vec::new());
-
-/// What [`own_database`] gives. Declare it before the connections to it.
-pub struct OwnDatabase(Option<Database<'static>>);
-
-impl Deref for OwnDatabase {
-    type Target = Database<'static>;
-
-    fn deref(&self) -> &Database<'static> {
-        self.0.as_ref().expect("it is there until dropped")
-    }
-}
-
-impl Drop for OwnDatabase {
-    fn drop(&mut self) {
-        // A test that failed may have left anything: then it is dropped.
-        if !thread::panicking()
-            && let Some(database) = self.0.take()
-            && let Ok(mut used) = USED.lock()
-        {
-            used.push(database);
-        }
-    }
-}
-
-/// A session id, or a user's name, that no other test has.
-pub fn unique(what: &str) -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    format!("{what}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A session id that no other test has.
-pub fn new_sid() -> String {
-    unique("secret-session-id")
-}
 
 /// What `session_verdict` and `peek_session` answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -379,43 +312,6 @@ pub fn assert_just_now(time: Option<DateTime<Utc>>) {
         ago.abs() < TimeDelta::seconds(30),
         "{time:?} is not now, but {ago} before"
     );
-}
-
-/// A connection, and what the server says beside its answers: warnings and the like.
-#[track_caller]
-pub fn connect_hearing(database: &Database) -> (Client, Arc<Mutex<Vec<DbError>>>) {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let hear = Arc::clone(&heard);
-    let mut config = database.config();
-    config.notice_callback(move |notice| hear.lock().expect("unpoisoned").push(notice));
-    (config.connect(NoTls).expect("a connection"), heard)
-}
-
-/// Connects to `database` and LISTENs for the extension's notices.
-pub fn listener(database: &Database) -> Client {
-    let mut client = database.connect();
-    client.run("LISTEN session_timeout");
-    client
-}
-
-/// The payloads of all notices sent by transactions that have committed until now, in order.
-pub fn heard(listener: &mut Client, database: &Database) -> Vec<String> {
-    let last = unique("the last one");
-    let mut payloads = Vec::new();
-    database.execute(&format!("NOTIFY session_timeout, '{last}'"));
-    loop {
-        let notice = next_notification(listener, Duration::from_secs(30)).expect("a notice");
-        match notice.payload() {
-            payload if payload == last => return payloads,
-            payload => payloads.push(payload.to_owned()),
-        }
-    }
-}
-
-/// What was [`heard`], parsed.
-pub fn heard_json(listener: &mut Client, database: &Database) -> Vec<Value> {
-    let parse = |payload: &String| serde_json::from_str(payload).expect("a notice is JSON");
-    heard(listener, database).iter().map(parse).collect()
 }
 
 /// The SHA-256 digest of a session id, in hexadecimal.

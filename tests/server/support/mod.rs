@@ -1,0 +1,32 @@
+//! What only these tests need: calls, databases, and things to wait for. Servers, roles and polling are in the harness.
+
+mod calls;
+mod databases;
+mod in_flight;
+mod load;
+mod notices;
+pub mod preloaded;
+mod processes;
+mod registry;
+mod sessions;
+mod swarm;
+mod worker;
+
+pub use calls::{
+    DELAY, ISOLATION_LEVELS, SessionCalls, Stored, assert_about, assert_just_now, hex_digest,
+};
+pub use databases::{OwnDatabase, app, common, new_sid, own_database, unique};
+pub use in_flight::{
+    InFlight, SNAPSHOT_LEVELS, SOON, all_at_once, begin, hang_in_commit, let_go, outcome, refusal, refuse_to_wait,
+    try_call,
+};
+pub use load::{Book, Life, Load, Told, assert_kept, assert_settles, size, written_until};
+pub use notices::{connect_hearing, heard, heard_json, listener};
+pub use processes::{
+    assert_no_process_broke, catch_worker, catch_worker_unless, connect, connect_again, processes, signal,
+    try_catch_worker,
+};
+pub use registry::{clogged, figure, open_sessions};
+pub use sessions::{ago, check_many, open_expired, open_many, wait_until_idle};
+pub use swarm::{Swarm, expect};
+pub use worker::{is_resting, wait_for_passes, wait_until_flushed, wait_until_gone, worker_figure};
