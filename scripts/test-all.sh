@@ -6,7 +6,7 @@
 source "$(dirname "$0")/env.sh"
 become_builder "$@"
 
-short=(smoke interface dump upgrade live::rules live::transactions live::restart live::standby)
+short=(smoke interface dump upgrade rules::r01 rules::r02 rules::r03 rules::r04 rules::r05 rules::r06)
 tests=()
 if [ -n "${SHORT:-}" ]; then tests=("${short[@]}"); fi
 

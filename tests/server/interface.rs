@@ -1,11 +1,10 @@
 //! The SQL interface: the objects of the extension, their types and properties.
 
 use session_timeout_tests::postgres::Client;
-use session_timeout_tests::postgres::error::DbError;
 use session_timeout_tests::postgres::types::ToSql;
 use session_timeout_tests::{error_of, shared};
 
-use crate::support::{SessionCalls, app, connect_hearing, new_sid, own_database};
+use crate::support::{SessionCalls, app, new_sid, own_database};
 
 /// The text values in the first column of what a query answers.
 #[track_caller]
@@ -225,23 +224,6 @@ fn no_index_contains_activity() {
 }
 
 #[test]
-fn a_touch_is_a_hot_update() {
-    let database = own_database();
-    let (mut admin, mut app, sid) = (database.connect(), database.connect(), new_sid());
-    admin.open_as(&sid, "somebody");
-    admin.has_been_idle(&sid, "1 hour");
-    app.run("BEGIN");
-    app.check(&sid);
-    let updates = app.query_one(
-        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables \
-         WHERE relid = 'session_timeout.session'::regclass",
-        &[],
-    );
-    let updates = updates.expect("what the transaction has done");
-    assert_eq!((updates.get::<_, i64>(0), updates.get::<_, i64>(1)), (1, 1));
-}
-
-#[test]
 fn every_trigger_fires_in_every_replication_role() {
     let enabled = texts(
         &mut app(),
@@ -357,23 +339,4 @@ fn an_extension_dropped_and_created_anew_finds_nothing_of_the_old() {
             "7200"
         );
     }
-}
-
-#[test]
-fn without_preload_create_extension_warns_what_is_missing() {
-    let database = shared().database_builder("warns").without_extension().create();
-    let (mut admin, heard) = connect_hearing(&database);
-    admin.run("CREATE EXTENSION inactive_session_timeout");
-    let heard = heard.lock().expect("unpoisoned");
-    let warnings: Vec<&DbError> = heard.iter().filter(|notice| notice.severity() == "WARNING").collect();
-    let [warning] = warnings.as_slice() else {
-        panic!("one warning: {heard:?}");
-    };
-    let detail = warning.detail().unwrap_or_default();
-    assert!(
-        detail.contains("skip_check") && detail.contains("only polls"),
-        "{detail}"
-    );
-    let hint = warning.hint().unwrap_or_default();
-    assert!(hint.contains("purge_sessions()"), "{hint}");
 }

@@ -17,7 +17,6 @@ mod model;
 mod monitoring;
 mod parameters;
 mod pg_upgrade;
-mod privileges;
+mod rules;
 mod smoke;
-mod transactions;
 mod upgrade;

@@ -3,7 +3,6 @@
 mod expiring;
 mod limits;
 mod peeking;
-mod reading;
 mod sids;
 mod touching;
 mod unknown;

@@ -80,27 +80,3 @@ fn without_preload_activity_younger_than_a_hundredth_of_the_delay_is_left_as_it_
 fn without_preload_activity_older_than_a_hundredth_of_the_delay_is_written() {
     assert!(is_written(Some("5000 seconds"), "51 seconds"));
 }
-
-#[test]
-fn a_check_with_nothing_to_write_takes_no_transaction_id() {
-    let (mut app, sid) = (app(), new_sid());
-    app.open(&sid);
-    app.run("BEGIN");
-    app.check(&sid);
-    let xid: Option<String> = app.value("SELECT pg_current_xact_id_if_assigned()::text", &[]);
-    assert_eq!(xid, None);
-}
-
-#[test]
-fn a_check_in_the_statement_that_changes_the_session_does_not_fail() {
-    let (mut app, sid) = (app(), new_sid());
-    app.open(&sid);
-    app.has_been_idle(&sid, "1 hour");
-    let valid: bool = app.value(
-        "WITH changed AS (UPDATE session_timeout.session SET user_name = 'another' \
-                          WHERE digest = session_timeout.session_digest($1) RETURNING 1) \
-         SELECT session_timeout.check_session($1) FROM changed",
-        &[&sid],
-    );
-    assert!(valid);
-}

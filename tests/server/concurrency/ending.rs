@@ -75,19 +75,6 @@ fn a_close_waits_for_an_opening_in_flight_of_an_open_session_and_closes_it() {
 }
 
 #[test]
-fn an_old_snapshot_does_not_fail_a_close_after_others_have_written_the_row() {
-    for level in SNAPSHOT_LEVELS {
-        let (mut old, mut other) = (app(), app());
-        let sid = new_sid();
-        other.open(&sid);
-        begin(&mut old, level);
-        other.has_been_idle(&sid, "1 hour");
-        assert!(old.close_sid(&sid), "{level}");
-        old.run("COMMIT");
-    }
-}
-
-#[test]
 fn a_close_finds_nothing_open_after_others_have_deleted_the_row() {
     for level in SNAPSHOT_LEVELS {
         let (mut old, mut other) = (app(), app());
@@ -103,29 +90,5 @@ fn a_close_finds_nothing_open_after_others_have_deleted_the_row() {
             Ok(false),
             "{level}"
         );
-    }
-}
-
-#[test]
-fn a_close_with_an_old_snapshot_waits_for_a_write_by_hand_and_closes() {
-    for level in SNAPSHOT_LEVELS {
-        let (mut old, mut other, mut observer) = (app(), app(), app());
-        let sid = new_sid();
-        other.open(&sid);
-        begin(&mut old, level);
-        other.run("BEGIN");
-        other.has_been_idle(&sid, "1 hour");
-        let closing = InFlight::start(old, {
-            let sid = sid.clone();
-            move |old| {
-                let was_open = try_call(old, &format!("close_session('{sid}')"));
-                old.run("COMMIT");
-                was_open
-            }
-        });
-        closing.is_waiting(&mut observer);
-        other.run("COMMIT");
-        assert_eq!(closing.answer(), Ok(true), "{level}");
-        assert!(!observer.check(&sid), "{level}");
     }
 }

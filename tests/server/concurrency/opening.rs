@@ -1,13 +1,6 @@
 //! `open_session` against another transaction on the same session id.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
-
-use session_timeout_tests::postgres::Client;
-
-use crate::support::{
-    ISOLATION_LEVELS, InFlight, SNAPSHOT_LEVELS, SessionCalls, all_at_once, app, begin, new_sid, outcome, try_call,
-};
+use crate::support::{ISOLATION_LEVELS, InFlight, SNAPSHOT_LEVELS, SessionCalls, app, begin, new_sid, try_call};
 
 /// Two transactions open one session id, the second while the first is in flight; then the first ends by `end`.
 /// Answers the id, and the version of the first opening as it was in flight.
@@ -78,83 +71,6 @@ fn an_opening_waits_for_a_close_in_flight_and_opens_anew() {
             Some("after"),
             "{level}"
         );
-    }
-}
-
-#[test]
-fn an_old_snapshot_does_not_fail_an_opening_after_others_have_written_the_row() {
-    let changes = [
-        (
-            "changed",
-            "UPDATE session_timeout.session SET last_activity = now() WHERE digest = ",
-        ),
-        ("deleted", "DELETE FROM session_timeout.session WHERE digest = "),
-    ];
-    for (what, statement) in changes {
-        for level in SNAPSHOT_LEVELS {
-            let (mut old, mut other) = (app(), app());
-            let sid = new_sid();
-            other.open_as(&sid, "before");
-            begin(&mut old, level);
-            other.write(&format!("{statement} session_timeout.session_digest($1)"), &[&sid]);
-            old.open_as(&sid, "after");
-            old.run("COMMIT");
-            let row = other.stored(&sid).expect("a row");
-            assert_eq!(row.user_name.as_deref(), Some("after"), "{what}, {level}");
-        }
-    }
-}
-
-/// Random calls on one session for a second, each in a transaction of `level`. Answers the SQLSTATEs they ended with.
-fn race_calls(level: &'static str, calls: fn(sid: &str) -> Vec<String>) -> BTreeSet<String> {
-    let sid = new_sid();
-    let clients: Vec<Client> = (0..6).map(|_| app()).collect();
-    let refusals = all_at_once(clients, move |client, n| {
-        let mut refusals = BTreeSet::new();
-        let calls = calls(&sid);
-        let end = Instant::now() + Duration::from_millis(700);
-        let mut turn = n;
-        while Instant::now() < end {
-            begin(client, level);
-            refusals.extend(outcome(client.batch_execute(&calls[turn % calls.len()])).err());
-            refusals.extend(outcome(client.batch_execute("COMMIT")).err());
-            turn = turn.wrapping_mul(31).wrapping_add(7);
-        }
-        refusals
-    });
-    refusals.into_iter().flatten().collect()
-}
-
-#[test]
-fn calls_on_one_session_from_many_connections_never_fail() {
-    for level in SNAPSHOT_LEVELS {
-        let refusals = race_calls(level, |sid| {
-            vec![
-                format!("SELECT session_timeout.open_session('{sid}', 'user')"),
-                format!("SELECT session_timeout.check_session('{sid}')"),
-                format!("SELECT session_timeout.close_session('{sid}')"),
-                format!("SELECT session_timeout.open_session('{sid}')"),
-                format!("SELECT * FROM session_timeout.session_verdict('{sid}')"),
-            ]
-        });
-        assert!(refusals.is_empty(), "{level}: {refusals:?}");
-    }
-}
-
-#[test]
-fn rotations_among_other_calls_fail_only_where_the_new_session_is_open() {
-    for level in SNAPSHOT_LEVELS {
-        let refusals = race_calls(level, |sid| {
-            vec![
-                format!("SELECT session_timeout.open_session('{sid}', 'user')"),
-                format!("SELECT session_timeout.rotate_session('{sid}', '{sid}-new')"),
-                format!("SELECT session_timeout.close_session('{sid}-new')"),
-                format!("SELECT session_timeout.check_session('{sid}-new')"),
-                format!("SELECT session_timeout.open_session('{sid}')"),
-            ]
-        });
-        let unexpected: Vec<_> = refusals.iter().filter(|sqlstate| *sqlstate != "23505").collect();
-        assert!(unexpected.is_empty(), "{level}: {unexpected:?}");
     }
 }
 

@@ -212,14 +212,3 @@ fn a_login_rolled_back_to_a_savepoint_is_waited_for_no_longer() {
     assert_eq!(revoker.close_user(&user), 0);
     login.run("COMMIT");
 }
-
-#[test]
-fn an_old_snapshot_does_not_hide_a_login_from_a_revocation() {
-    let (mut login, mut revoker) = (app(), app());
-    let (sid, user) = (new_sid(), unique("user"));
-    begin(&mut revoker, "REPEATABLE READ");
-    login.open_as(&sid, &user);
-    assert_eq!(revoker.close_user(&user), 1);
-    revoker.run("COMMIT");
-    assert!(!login.check(&sid));
-}

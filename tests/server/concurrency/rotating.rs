@@ -183,29 +183,6 @@ fn an_opening_of_the_new_session_waits_for_a_rotation_and_re_authenticates_it() 
 }
 
 #[test]
-fn an_old_snapshot_does_not_fail_a_rotation_after_others_have_written_the_row() {
-    for level in SNAPSHOT_LEVELS {
-        let (mut old_snapshot, mut other) = (app(), app());
-        let (old, new) = (new_sid(), new_sid());
-        other.open(&old);
-        begin(&mut old_snapshot, level);
-        other.has_been_idle(&old, "1 hour");
-        assert_eq!(
-            try_call(&mut old_snapshot, &format!("rotate_session('{old}', '{new}')")),
-            Ok(true),
-            "{level}"
-        );
-        old_snapshot.run("COMMIT");
-        let idle: f64 = other.value(
-            "SELECT extract(epoch FROM now() - last_activity)::float8 FROM session_timeout.session
-             WHERE digest = session_timeout.session_digest($1)",
-            &[&new],
-        );
-        assert!(idle > 3500.0, "{level}: the newest activity moves along");
-    }
-}
-
-#[test]
 fn a_rotation_finds_nothing_to_rotate_after_others_have_deleted_the_row() {
     for level in SNAPSHOT_LEVELS {
         let (mut old_snapshot, mut other) = (app(), app());

@@ -8,7 +8,6 @@
 
 mod answer;
 mod links;
-mod listed;
 mod locks;
 mod page;
 mod tables;

@@ -9,43 +9,11 @@ mod rows;
 mod times;
 
 use session_timeout_tests::chrono::TimeDelta;
-use session_timeout_tests::param;
 use session_timeout_tests::postgres::Client;
 
 use crate::support::{DELAY, OwnDatabase, SessionCalls, new_sid, own_database};
 
-const ALL: [&str; 8] = [
-    param::DELAY,
-    param::IGNORED_URL,
-    param::IGNORED_URL_MODE,
-    param::ABSOLUTE_DELAY,
-    param::WARNING,
-    param::FLUSH_INTERVAL,
-    param::PURGE_INTERVAL,
-    param::EVENT_RETENTION,
-];
-
-const TIMES: [&str; 6] = [
-    param::DELAY,
-    param::ABSOLUTE_DELAY,
-    param::WARNING,
-    param::FLUSH_INTERVAL,
-    param::PURGE_INTERVAL,
-    param::EVENT_RETENTION,
-];
-
 const HOUR: TimeDelta = TimeDelta::hours(1);
-
-/// The value of a parameter's row.
-fn stored(client: &mut Client, key: &str) -> Option<String> {
-    client
-        .query_opt(
-            "SELECT value FROM session_timeout.config_parameter WHERE key = $1",
-            &[&key],
-        )
-        .expect("the parameter's row")
-        .map(|row| row.get(0))
-}
 
 /// A database without parameter rows, and a session in it.
 fn without_rows() -> (OwnDatabase, Client, String) {
@@ -70,6 +38,7 @@ const UPDATE: Change = Change {
     before: DELAY,
     after: HOUR,
 };
+
 const INSERT: Change = Change {
     prepare: "DELETE FROM session_timeout.config_parameter WHERE key = 'inactive_session_time_out_delay'",
     change: "INSERT INTO session_timeout.config_parameter (key, value) \
@@ -77,24 +46,28 @@ const INSERT: Change = Change {
     before: DELAY,
     after: HOUR,
 };
+
 const DELETE: Change = Change {
     prepare: UPDATE.change,
     change: "DELETE FROM session_timeout.config_parameter WHERE key = 'inactive_session_time_out_delay'",
     before: HOUR,
     after: DELAY,
 };
+
 const TRUNCATE: Change = Change {
     prepare: UPDATE.change,
     change: "TRUNCATE session_timeout.config_parameter",
     before: HOUR,
     after: DELAY,
 };
+
 const SET_PARAM: Change = Change {
     prepare: "",
     change: "SELECT session_timeout.set_param('inactive_session_time_out_delay', '3600')",
     before: DELAY,
     after: HOUR,
 };
+
 const SET_PARAM_NULL: Change = Change {
     prepare: UPDATE.change,
     change: "SELECT session_timeout.set_param('inactive_session_time_out_delay', NULL)",

@@ -7,7 +7,6 @@ use session_timeout_tests::chrono::{DateTime, TimeDelta, Utc};
 use session_timeout_tests::postgres::types::{FromSqlOwned, ToSql};
 use session_timeout_tests::postgres::{Client, Row};
 
-
 /// Two hours, the delay unless a test sets another.
 pub const DELAY: TimeDelta = TimeDelta::hours(2);
 

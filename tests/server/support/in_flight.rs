@@ -145,3 +145,5 @@ pub fn let_go(client: &mut Client, hanging: InFlight<()>) {
     assert!(client.value::<bool>("SELECT pg_cancel_backend($1)", &[&hanging.pid()]));
     hanging.answer();
 }
+
+pub const STRICT_LEVELS: [&str; 2] = ["REPEATABLE READ", "SERIALIZABLE"];

@@ -53,3 +53,10 @@ pub fn wait_until_flushed(client: &mut Client, sid: &str, activity: DateTime<Utc
         (row.last_activity >= activity).then_some(())
     });
 }
+
+/// Transactions of each database so far: those of workers, as nothing else comes there.
+pub fn transactions(observer: &mut Client, pattern: &str) -> Vec<(String, i64)> {
+    let sql = "SELECT datname::text, xact_commit + xact_rollback FROM pg_stat_database WHERE datname ~ $1 ORDER BY 1";
+    let rows = observer.query(sql, &[&pattern]).expect("pg_stat_database");
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
