@@ -2,6 +2,7 @@
 
 mod support;
 
+mod altered_tables;
 mod checks;
 mod concurrency;
 mod documentation;
@@ -11,12 +12,14 @@ mod events;
 mod ignored_urls;
 mod interface;
 mod lifecycle;
-mod live;
 mod log;
 mod model;
 mod monitoring;
 mod parameters;
-mod pg_upgrade;
+mod pooler;
+mod replication;
 mod rules;
 mod smoke;
 mod upgrade;
+mod views;
+mod worker;

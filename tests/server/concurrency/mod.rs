@@ -1,9 +1,9 @@
-//! What transactions do to each other. Two of them are made to meet at the point that matters, by holding one open; and
-//! where that point cannot be held, many race for it.
+//! Functions that meet other transactions on the same session or user, without preload. The tests hold one transaction
+//! open at the point that matters; if that point cannot be held, many transactions race for it.
 
-mod dropping;
-mod ending;
-mod opening;
-mod purging;
-mod revoking;
-mod rotating;
+mod close;
+mod drop_extension;
+mod open;
+mod purge;
+mod revoke;
+mod rotate;

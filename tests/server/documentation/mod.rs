@@ -10,6 +10,7 @@ mod answer;
 mod links;
 mod locks;
 mod page;
+mod selections;
 mod tables;
 
 use std::path::{Path, PathBuf};

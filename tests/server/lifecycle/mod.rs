@@ -1,11 +1,11 @@
-//! A session's life: opening, re-authentication, rotation, closing, purging, and what is written to its row by hand.
+//! A session's life: login, re-login, rotation, close, purge, and rows that are written by hand.
 
 mod by_hand;
-mod closing;
-mod opening;
-mod purging;
-mod reopening;
-mod rotating;
+mod close;
+mod open;
+mod purge;
+mod re_login;
+mod rotate;
 
 use session_timeout_tests::postgres::Client;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use session_timeout_tests::chrono::{DateTime, Utc};
 use session_timeout_tests::postgres::Client;
-use session_timeout_tests::{Database, Server, eventually, param, stays, wait_for};
+use session_timeout_tests::{Database, Server, eventually, param, wait_for};
 
 use crate::support::{
     Book, Life, Load, SOON, SessionCalls, ago, assert_kept, assert_no_process_broke, assert_settles,
@@ -160,41 +160,6 @@ fn a_terminated_worker_is_followed_by_another_that_does_what_it_had_not_done() {
     });
     assert_one_event_each(&mut client, "many");
     assert_no_process_broke(&server);
-}
-
-/// What a worker does may be what the server crashed of.
-#[test]
-fn after_a_crash_no_worker_comes_before_the_launcher_has_napped() {
-    let server = preloaded::builder().setting("session_timeout.naptime", "3600").start();
-    let database = server.database("crash");
-    let mut client = database.connect();
-    let victim: i32 = client.value("SELECT pg_backend_pid()", &[]);
-    eventually("a first pass has ended", SOON, || has_made_a_pass(&mut client));
-    assert!(signal(victim, "KILL"));
-    let mut client = connect_again(&database.config());
-    eventually("the launcher is back", SOON, || {
-        processes(&mut client, "session_timeout launcher").len() == 1
-    });
-    // Something that cannot wait.
-    client.open("marked");
-    client.has_been_idle("marked", "3 hours");
-    assert!(!client.check("marked"));
-    stays("no worker comes", Duration::from_secs(2), || {
-        !has_made_a_pass(&mut client)
-    });
-    // Whoever has mended it need not wait for so long.
-    server.set("session_timeout.naptime", "1");
-    server.reload();
-    eventually("the session is ended", SOON, || client.stored("marked").is_none());
-}
-
-/// Whether a worker's pass over this database has ended since the server started, or started again after a crash.
-fn has_made_a_pass(client: &mut Client) -> bool {
-    client.value(
-        "SELECT EXISTS (SELECT FROM session_timeout.stat_worker \
-         WHERE datname = current_database() AND last_pass IS NOT NULL)",
-        &[],
-    )
 }
 
 #[test]

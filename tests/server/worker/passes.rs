@@ -1,8 +1,8 @@
-//! A pass of the worker as a whole: what fails in one step, and what is due when.
+//! A pass as a whole: what happens if a step fails, and which step is due when.
 
 use session_timeout_tests::{eventually, param};
 
-use crate::support::preloaded::{self, QUICK};
+use crate::support::preloaded::{self, QUICK, QUIET};
 use crate::support::{
     SOON, SessionCalls, check_many, new_sid, open_expired, open_many, wait_until_flushed, wait_until_gone,
     worker_figure,
@@ -93,4 +93,25 @@ fn what_is_set_for_a_database_does_not_bear_on_its_worker() {
         worker_figure(&mut client, "flushed") == 5000
     });
     assert_eq!(worker_figure(&mut client, "failures"), 0);
+}
+
+#[test]
+fn a_shorter_purge_interval_counts_from_its_commit_on() {
+    let database = preloaded::database("purge_interval", &QUIET);
+    let mut client = database.connect();
+    let sid = new_sid();
+    client.open_limited(&sid, Some("100 ms"), None);
+    database.set_params(&[(param::PURGE_INTERVAL, "1")]);
+    wait_until_gone(&mut client, &sid);
+}
+
+#[test]
+fn a_shorter_flush_interval_counts_from_its_commit_on() {
+    let database = preloaded::database("flush_interval", &QUIET);
+    let mut client = database.connect();
+    let sid = new_sid();
+    client.open(&sid);
+    let touched = client.verdict(&sid).last_activity.expect("an activity");
+    database.set_params(&[(param::FLUSH_INTERVAL, "1")]);
+    wait_until_flushed(&mut client, &sid, touched);
 }

@@ -1,5 +1,5 @@
-//! Logical replication: what it brings to another database counts there as what is written by hand does, and what has
-//! been told of where it happened is not told again.
+//! Logical replication: what it writes in another database counts there like rows written by hand. An end that was reported
+//! where it happened is not reported again.
 
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, eventually, param};

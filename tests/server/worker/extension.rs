@@ -1,4 +1,4 @@
-//! The extension comes and goes while workers are at work.
+//! The extension is created while a worker looks for it.
 
 use std::thread;
 use std::time::{Duration, Instant};

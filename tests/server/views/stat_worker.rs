@@ -1,4 +1,4 @@
-//! Failures, figures, rest: what the worker shows of itself.
+//! `stat_worker`, and the worker in `pg_stat_activity`.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Behind pgbouncer in transaction mode: a client's transactions run on any of a few connections.
+//! Behind PgBouncer in transaction mode: a client's transactions run on any of a few connections.
 
 use std::fs;
 use std::path::PathBuf;

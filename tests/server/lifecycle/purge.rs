@@ -1,4 +1,4 @@
-//! Purging by hand, without preload.
+//! Purging by hand.
 
 use session_timeout_tests::param;
 

@@ -1,4 +1,4 @@
-//! Events are deleted when they are old.
+//! Events are deleted when they are older than their retention.
 
 use session_timeout_tests::{eventually, param};
 

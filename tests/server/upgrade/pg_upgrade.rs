@@ -10,8 +10,8 @@ use std::{env, fs};
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Server, ServerBuilder, Shutdown, eventually, param};
 
+use super::objects::{difference, inventory};
 use crate::support::{SOON, SessionCalls, Stored};
-use crate::upgrade::objects::{difference, inventory};
 
 /// A server that pg_upgrade made, and what its predecessor held.
 struct Upgraded {

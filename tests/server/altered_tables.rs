@@ -1,4 +1,4 @@
-//! Tables that an administrator has altered: with more columns, with other indexes, or so that they cannot be used.
+//! Tables that an administrator has given more columns or other indexes, and that still can be used.
 
 use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, eventually};
