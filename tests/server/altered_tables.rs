@@ -69,7 +69,7 @@ fn put_before(admin: &mut Client, index: &str) {
 }
 
 #[test]
-fn every_session_of_a_user_is_closed_whatever_other_indexes_there_are() {
+fn a_revocation_closes_every_session_whatever_other_indexes_there_are() {
     for index in [
         "(user_name) WHERE idle_delay IS NOT NULL",
         "(user_name) WHERE last_activity IS NOT NULL AND user_name <> 'alice'",

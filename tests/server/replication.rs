@@ -62,7 +62,7 @@ fn replicated_parameters_count_at_once() {
 }
 
 #[test]
-fn replicated_sessions_count_and_their_ends_are_told_of_once() {
+fn replicated_sessions_count_and_their_ends_are_reported_once() {
     let server = preloaded::builder().setting("wal_level", "logical").start();
     let replicated = Replicated::start(&server);
     let (mut publisher, mut client) = (replicated.from.connect(), replicated.to.connect());

@@ -20,7 +20,7 @@ fn a_touch_changes_nothing_else() {
     app.check(&sid);
     let after = app.stored(&sid).expect("a row");
     assert_eq!((after.user_name, after.opened_at), (before.user_name, before.opened_at));
-    assert_eq!(after.version, before.version, "a touch is no other opening");
+    assert_eq!(after.version, before.version, "a touch is no login");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn is_written(idle_delay: Option<&str>, idle: &str) -> bool {
 }
 
 #[test]
-fn without_preload_activity_younger_than_a_minute_is_left_as_it_is() {
+fn without_preload_activity_younger_than_a_minute_is_left() {
     assert!(!is_written(None, "20 seconds"));
 }
 
@@ -72,7 +72,7 @@ fn without_preload_activity_older_than_a_minute_is_written() {
 }
 
 #[test]
-fn without_preload_activity_younger_than_a_hundredth_of_the_delay_is_left_as_it_is() {
+fn without_preload_activity_younger_than_a_hundredth_of_the_delay_is_left() {
     assert!(!is_written(Some("5000 seconds"), "20 seconds"));
 }
 

@@ -24,7 +24,7 @@ fn the_second_of_two_closes_at_once_waits_and_finds_nothing_open() {
 }
 
 #[test]
-fn the_second_of_two_closes_at_once_closes_where_the_first_rolls_back() {
+fn the_second_of_two_closes_at_once_closes_if_the_first_rolls_back() {
     for level in ISOLATION_LEVELS {
         let (mut first, mut second, mut observer) = (app(), app(), app());
         let sid = new_sid();
@@ -58,7 +58,7 @@ fn just_one_of_many_closes_at_once_finds_the_session_open() {
 }
 
 #[test]
-fn a_close_waits_for_an_opening_in_flight_of_an_open_session_and_closes_it() {
+fn a_close_waits_for_a_re_login_in_flight_and_closes_the_session() {
     let (mut opener, closer, mut observer) = (app(), app(), app());
     let sid = new_sid();
     opener.open(&sid);

@@ -118,7 +118,7 @@ fn a_drop_rolled_back_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn an_extension_created_anew_serves_connections_that_knew_the_old_one() {
+fn a_recreated_extension_serves_old_connections() {
     let database = shared().database("dropped");
     let mut administrator = database.connect();
     let mut knowing = database.connect();
@@ -132,7 +132,7 @@ fn an_extension_created_anew_serves_connections_that_knew_the_old_one() {
 }
 
 #[test]
-fn an_extension_created_anew_knows_no_session_of_the_old_one() {
+fn a_recreated_extension_has_no_session_of_the_old_one() {
     let database = shared().database("dropped");
     let mut administrator = database.connect();
     let mut knowing = database.connect();
@@ -145,7 +145,7 @@ fn an_extension_created_anew_knows_no_session_of_the_old_one() {
 }
 
 #[test]
-fn an_extension_created_anew_has_the_default_parameters_for_connections_that_knew_others() {
+fn a_recreated_extension_has_default_parameters_for_old_connections() {
     let database = shared().database("dropped");
     let mut administrator = database.connect();
     let mut knowing = database.connect();
@@ -159,7 +159,7 @@ fn an_extension_created_anew_has_the_default_parameters_for_connections_that_kne
 }
 
 #[test]
-fn an_extension_created_anew_many_times_serves_connections_at_work() {
+fn an_extension_recreated_many_times_serves_connections_at_work() {
     const TIMES: usize = 12;
     let database = shared().database("dropped");
     let times = Arc::new(AtomicUsize::new(0));

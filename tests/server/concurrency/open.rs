@@ -3,7 +3,7 @@
 use crate::support::{ISOLATION_LEVELS, InFlight, SNAPSHOT_LEVELS, SessionCalls, app, begin, new_sid, try_call};
 
 /// Two transactions open one session id, the second while the first is in flight; then the first ends by `end`.
-/// Answers the id, and the version of the first opening as it was in flight.
+/// Answers the id, and the version of the first login while it was in flight.
 fn open_twice(level: &str, end: &str) -> (String, i64) {
     let (mut first, mut second, mut observer) = (app(), app(), app());
     let sid = new_sid();
@@ -23,17 +23,17 @@ fn open_twice(level: &str, end: &str) -> (String, i64) {
 }
 
 #[test]
-fn the_second_of_two_openings_at_once_waits_and_re_authenticates() {
+fn the_second_of_two_logins_at_once_waits_and_is_a_re_login() {
     for level in ISOLATION_LEVELS {
         let (sid, version) = open_twice(level, "COMMIT");
         let row = app().stored(&sid).expect("a row");
         assert_eq!(row.user_name.as_deref(), Some("second"), "{level}");
-        assert!(row.version > version, "{level}: a new opening has a new version");
+        assert!(row.version > version, "{level}: a new login has a new version");
     }
 }
 
 #[test]
-fn the_second_of_two_openings_at_once_opens_where_the_first_rolls_back() {
+fn the_second_of_two_logins_at_once_opens_if_the_first_rolls_back() {
     for level in ISOLATION_LEVELS {
         let (sid, _) = open_twice(level, "ROLLBACK");
         let row = app().stored(&sid).expect("a row");
@@ -42,13 +42,13 @@ fn the_second_of_two_openings_at_once_opens_where_the_first_rolls_back() {
 }
 
 #[test]
-fn openings_at_once_end_no_session() {
+fn logins_at_once_end_no_session() {
     let (sid, _) = open_twice("READ COMMITTED", "COMMIT");
     assert_eq!(app().event_kinds(&sid), [] as [&str; 0]);
 }
 
 #[test]
-fn an_opening_waits_for_a_close_in_flight_and_opens_anew() {
+fn a_login_waits_for_a_close_in_flight_and_opens_a_new_session() {
     for level in SNAPSHOT_LEVELS {
         let (mut closer, mut opener, mut observer) = (app(), app(), app());
         let sid = new_sid();
@@ -56,16 +56,16 @@ fn an_opening_waits_for_a_close_in_flight_and_opens_anew() {
         begin(&mut opener, level);
         closer.run("BEGIN");
         assert!(closer.close_sid(&sid));
-        let opening = InFlight::start(opener, {
+        let login = InFlight::start(opener, {
             let sid = sid.clone();
             move |opener| {
                 opener.open_as(&sid, "after");
                 opener.run("COMMIT");
             }
         });
-        opening.is_waiting(&mut observer);
+        login.is_waiting(&mut observer);
         closer.run("COMMIT");
-        opening.answer();
+        login.answer();
         assert_eq!(
             observer.stored(&sid).expect("a row").user_name.as_deref(),
             Some("after"),
@@ -75,7 +75,7 @@ fn an_opening_waits_for_a_close_in_flight_and_opens_anew() {
 }
 
 #[test]
-fn openings_in_a_transaction_that_rolls_back_to_a_savepoint_are_waited_for_no_longer() {
+fn no_login_waits_for_one_that_was_rolled_back_to_a_savepoint() {
     let (mut first, mut second) = (app(), app());
     let sid = new_sid();
     first.run("BEGIN; SAVEPOINT s");

@@ -202,7 +202,7 @@ fn logins_of_one_user_do_not_hold_up_each_other() {
 }
 
 #[test]
-fn a_login_rolled_back_to_a_savepoint_is_waited_for_no_longer() {
+fn no_revocation_waits_for_a_login_rolled_back_to_a_savepoint() {
     let (mut login, mut revoker) = (app(), app());
     let user = unique("user");
     login.run("BEGIN; SAVEPOINT s");

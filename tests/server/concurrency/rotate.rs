@@ -5,7 +5,7 @@ use session_timeout_tests::ServerError;
 use crate::support::{InFlight, SNAPSHOT_LEVELS, SessionCalls, all_at_once, app, begin, new_sid, try_call};
 
 #[test]
-fn a_close_of_the_old_session_waits_for_a_rotation_and_leaves_the_new_one_open() {
+fn a_close_of_the_old_session_waits_for_a_rotation_and_spares_the_new_one() {
     for level in SNAPSHOT_LEVELS {
         let (mut rotator, mut closer, mut observer) = (app(), app(), app());
         let (old, new) = (new_sid(), new_sid());
@@ -109,7 +109,7 @@ fn the_second_of_two_rotations_to_one_session_waits_and_is_refused() {
 }
 
 #[test]
-fn the_second_of_two_rotations_to_one_session_succeeds_where_the_first_rolls_back() {
+fn the_second_of_two_rotations_to_one_session_succeeds_if_the_first_rolls_back() {
     let (mut first, second, mut observer) = (app(), app(), app());
     let (one, other, new) = (new_sid(), new_sid(), new_sid());
     first.open(&one);
@@ -156,7 +156,7 @@ fn just_one_of_many_rotations_to_one_session_succeeds() {
 }
 
 #[test]
-fn an_opening_of_the_new_session_waits_for_a_rotation_and_re_authenticates_it() {
+fn a_login_of_the_new_session_waits_for_a_rotation_and_is_a_re_login() {
     for level in SNAPSHOT_LEVELS {
         let (mut rotator, mut opener, mut observer) = (app(), app(), app());
         let (old, new) = (new_sid(), new_sid());
@@ -164,16 +164,16 @@ fn an_opening_of_the_new_session_waits_for_a_rotation_and_re_authenticates_it() 
         begin(&mut opener, level);
         rotator.run("BEGIN");
         assert!(rotator.rotate(&old, &new));
-        let opening = InFlight::start(opener, {
+        let login = InFlight::start(opener, {
             let new = new.clone();
             move |opener| {
                 opener.open_as(&new, "opened");
                 opener.run("COMMIT");
             }
         });
-        opening.is_waiting(&mut observer);
+        login.is_waiting(&mut observer);
         rotator.run("COMMIT");
-        opening.answer();
+        login.answer();
         assert_eq!(
             observer.stored(&new).expect("a row").user_name.as_deref(),
             Some("opened"),
@@ -218,7 +218,7 @@ fn rotation_onto_a_login_in_flight(sql: &str) -> Result<bool, String> {
 }
 
 #[test]
-fn a_rotation_onto_a_login_in_flight_is_refused_in_our_words() {
+fn a_rotation_onto_a_login_in_flight_is_refused_with_our_error() {
     let refused = rotation_onto_a_login_in_flight("SELECT 1");
     assert_eq!(
         refused,

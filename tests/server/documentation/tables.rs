@@ -21,7 +21,7 @@ fn rows(page: &str, prefix: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_readme_lists_the_parameters_there_are_with_their_defaults() {
+fn the_readme_lists_the_parameters_with_their_defaults() {
     let listed: Vec<_> = rows("README.md", "inactive_session_time_out_")
         .into_iter()
         // A default that is too long for a line is broken at its commas.

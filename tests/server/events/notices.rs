@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[test]
-fn every_session_that_ends_is_told_once_on_the_channel() {
+fn every_session_that_ends_is_in_one_notice() {
     for (ending, sid, notices, _) in every_ending() {
         let told: Vec<(&Value, &Value)> = notices
             .iter()
@@ -79,7 +79,7 @@ fn in_a_large_batch_each_digest_stands_in_one_notice() {
 }
 
 #[test]
-fn each_notice_of_a_large_batch_names_the_first_and_last_event_of_its_own_digests() {
+fn a_notice_of_a_large_batch_has_the_event_range_of_its_own_digests() {
     let (notices, events) = a_large_batch();
     for notice in parsed(&notices) {
         let ids: Vec<i64> = digests(&notice).iter().map(|digest| events[digest]).collect();
@@ -88,7 +88,7 @@ fn each_notice_of_a_large_batch_names_the_first_and_last_event_of_its_own_digest
 }
 
 #[test]
-fn a_purge_tells_each_kind_in_notices_of_its_own() {
+fn a_purge_sends_separate_notices_for_each_kind() {
     let database = own_database();
     let (mut app, mut listener) = (database.connect(), listener(&database));
     let (idle, too_old) = (new_sid(), new_sid());
@@ -129,7 +129,7 @@ fn a_notice_never_names_a_user_or_a_sid() {
 }
 
 #[test]
-fn what_is_rolled_back_is_not_told() {
+fn what_is_rolled_back_sends_no_notice() {
     let database = own_database();
     let (mut app, mut listener) = (database.connect(), listener(&database));
     for (ending, undo) in ENDINGS
@@ -148,7 +148,7 @@ fn what_is_rolled_back_is_not_told() {
 }
 
 #[test]
-fn what_ends_no_session_is_not_told() {
+fn what_ends_no_session_sends_no_notice() {
     let database = own_database();
     let (mut app, mut listener) = (database.connect(), listener(&database));
     let (sid, new) = (new_sid(), new_sid());

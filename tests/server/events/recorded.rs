@@ -6,7 +6,7 @@ use super::every_ending;
 use crate::support::{SessionCalls, app, assert_just_now, new_sid, own_database};
 
 #[test]
-fn an_event_of_a_clock_that_was_ahead_keeps_no_old_one() {
+fn an_event_with_a_future_time_keeps_no_old_event() {
     let database = own_database();
     let mut admin = database.connect();
     admin.run(

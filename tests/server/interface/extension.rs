@@ -91,7 +91,7 @@ fn a_planted_schema_is_refused() {
 }
 
 #[test]
-fn an_extension_dropped_and_created_anew_finds_nothing_of_the_old() {
+fn a_recreated_extension_finds_nothing_of_the_old_one() {
     let database = own_database();
     let (mut app, mut other, sid) = (database.connect(), database.connect(), new_sid());
     app.set_param("inactive_session_time_out_delay", Some("1 day"));

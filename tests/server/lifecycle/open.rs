@@ -1,4 +1,4 @@
-//! Opening, and a session's own limits.
+//! Login, and a session's own limits.
 
 use session_timeout_tests::chrono::TimeDelta;
 use session_timeout_tests::{error_of, param};

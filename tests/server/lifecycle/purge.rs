@@ -49,7 +49,7 @@ fn purging_says_of_each_session_which_limit_it_was() {
 }
 
 #[test]
-fn without_preload_purging_ends_a_session_that_only_polls() {
+fn without_preload_a_purge_ends_a_session_that_only_polls() {
     let database = own_database();
     let (mut app, sid) = (database.connect(), new_sid());
     app.open(&sid);

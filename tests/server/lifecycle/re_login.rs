@@ -1,10 +1,10 @@
-//! Re-authentication: an open session is opened again.
+//! Re-login: `open_session` for a session that is open, or that has expired.
 
 use super::{row, used_session};
 use crate::support::{SessionCalls, app, assert_just_now, new_sid};
 
 #[test]
-fn opening_an_open_session_again_restarts_its_age() {
+fn a_re_login_restarts_the_age() {
     let mut app = app();
     let (sid, _) = used_session(&mut app);
     app.open(&sid);
@@ -12,7 +12,7 @@ fn opening_an_open_session_again_restarts_its_age() {
 }
 
 #[test]
-fn opening_an_open_session_again_restarts_its_idle_time() {
+fn a_re_login_restarts_the_idle_time() {
     let mut app = app();
     let (sid, _) = used_session(&mut app);
     app.open(&sid);
@@ -20,7 +20,7 @@ fn opening_an_open_session_again_restarts_its_idle_time() {
 }
 
 #[test]
-fn opening_an_open_session_again_replaces_the_user() {
+fn a_re_login_replaces_the_user() {
     let mut app = app();
     let (sid, _) = used_session(&mut app);
     app.open_as(&sid, "another");
@@ -28,7 +28,7 @@ fn opening_an_open_session_again_replaces_the_user() {
 }
 
 #[test]
-fn opening_an_open_session_again_without_a_user_leaves_it_without_one() {
+fn a_re_login_without_a_user_leaves_the_session_without_one() {
     let mut app = app();
     let (sid, _) = used_session(&mut app);
     app.open(&sid);
@@ -36,7 +36,7 @@ fn opening_an_open_session_again_without_a_user_leaves_it_without_one() {
 }
 
 #[test]
-fn opening_an_open_session_again_replaces_its_limits() {
+fn a_re_login_replaces_the_limits() {
     let mut app = app();
     let (sid, _) = used_session(&mut app);
     app.open_limited(&sid, Some("5 minutes"), None);
@@ -48,7 +48,7 @@ fn opening_an_open_session_again_replaces_its_limits() {
 }
 
 #[test]
-fn opening_an_open_session_again_gives_it_a_new_version() {
+fn a_re_login_gives_a_new_version() {
     let mut app = app();
     let (sid, _) = used_session(&mut app);
     let before = row(&mut app, &sid).version;
@@ -57,7 +57,7 @@ fn opening_an_open_session_again_gives_it_a_new_version() {
 }
 
 #[test]
-fn opening_an_open_session_again_ends_none() {
+fn a_re_login_ends_no_session() {
     let mut app = app();
     let (sid, _) = used_session(&mut app);
     app.open(&sid);
@@ -65,7 +65,7 @@ fn opening_an_open_session_again_ends_none() {
 }
 
 #[test]
-fn opening_an_idle_expired_session_again_writes_the_old_ones_event() {
+fn a_login_over_an_idle_expired_session_writes_its_event() {
     let mut app = app();
     let (sid, user) = used_session(&mut app);
     app.has_been_idle(&sid, "3 hours");
@@ -79,7 +79,7 @@ fn opening_an_idle_expired_session_again_writes_the_old_ones_event() {
 }
 
 #[test]
-fn opening_an_absolute_expired_session_again_writes_the_old_ones_event() {
+fn a_login_over_an_absolute_expired_session_writes_its_event() {
     let mut app = app();
     let (sid, _) = used_session(&mut app);
     app.was_opened_ago(&sid, "11 hours");
@@ -88,7 +88,7 @@ fn opening_an_absolute_expired_session_again_writes_the_old_ones_event() {
 }
 
 #[test]
-fn opening_an_expired_session_again_opens_it() {
+fn a_login_over_an_expired_session_opens_it() {
     let mut app = app();
     let (sid, _) = used_session(&mut app);
     app.has_been_idle(&sid, "3 hours");

@@ -45,7 +45,7 @@ impl Verdict {
         Some(self.expires_at? - self.last_activity?)
     }
 
-    /// The limit in force, by the distance of the end from the opening.
+    /// The limit in force, by the distance of the end from the login.
     pub fn absolute_limit(&self) -> Option<TimeDelta> {
         Some(self.expires_at? - self.opened_at?)
     }
@@ -112,7 +112,7 @@ pub trait SessionCalls {
 
     /// Places a session's last activity so long before now.
     fn has_been_idle(&mut self, sid: &str, interval: &str);
-    /// Places a session's opening so long before now.
+    /// Places a session's login so long before now.
     fn was_opened_ago(&mut self, sid: &str, interval: &str);
 
     /// The session's row, in the eyes of this connection.

@@ -23,7 +23,7 @@ pub fn app() -> Client {
 
 /// A database of its own, for a test that changes parameters or looks at all sessions.
 ///
-/// Making a database takes much longer than making the extension anew, so one that a test is done with serves the next.
+/// Making a database takes much longer than recreating the extension, so one that a test is done with serves the next.
 pub fn own_database() -> OwnDatabase {
     let used = USED.lock().expect("no panic holds it").pop();
     if let Some(database) = &used {

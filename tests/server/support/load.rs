@@ -43,11 +43,11 @@ pub fn written_until(client: &mut Client) -> DateTime<Utc> {
 /// What the load was told of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
-    /// An opening was sent, and not answered.
-    Opening,
-    /// Likewise, with a limit of a second.
-    OpeningBriefly,
-    /// Its opening was answered.
+    /// A login was sent, and not answered.
+    LoggingIn,
+    /// A login with a limit of a second was sent, and not answered.
+    LoggingInBriefly,
+    /// Its login was answered.
     Open,
     /// A close was sent, and not answered.
     Closing,
@@ -153,7 +153,14 @@ impl User {
             }
             let sid = format!("{}-{n}", self.prefix);
             let is_brief = n % 5 == 4;
-            self.is(&sid, if is_brief { Life::OpeningBriefly } else { Life::Opening });
+            self.is(
+                &sid,
+                if is_brief {
+                    Life::LoggingInBriefly
+                } else {
+                    Life::LoggingIn
+                },
+            );
             let sent = Utc::now();
             client.query_one(if is_brief { &open_briefly } else { &open }, &[&sid])?;
             self.is(&sid, if is_brief { Life::Brief } else { Life::Open });
@@ -286,11 +293,11 @@ pub fn assert_kept(client: &mut Client, book: &mut Book, must_be_there: DateTime
                 );
                 told.active = vec![activity];
             }
-            Life::Opening => {
-                assert!(valid == has_row && events == 0, "half an opening: {is}");
-                told.life = if valid { Life::Open } else { Life::Opening };
+            Life::LoggingIn => {
+                assert!(valid == has_row && events == 0, "half a login: {is}");
+                told.life = if valid { Life::Open } else { Life::LoggingIn };
             }
-            Life::OpeningBriefly => {
+            Life::LoggingInBriefly => {
                 // It may have been opened, and have expired since.
                 assert!(events <= i64::from(!has_row), "its event: {is}");
                 if has_row || events == 1 {

@@ -11,7 +11,7 @@ use super::worker::is_resting;
 /// Parameters of a worker that has next to nothing to wait for.
 pub const QUICK: [(&str, &str); 2] = [(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")];
 
-/// Parameters of a worker that comes only where a check has marked a session.
+/// Parameters of a worker that comes only if a check has found a session expired.
 pub const QUIET: [(&str, &str); 2] = [(param::FLUSH_INTERVAL, "1 day"), (param::PURGE_INTERVAL, "1 day")];
 
 /// A server with the library preloaded, whose launcher looks every second.

@@ -198,7 +198,7 @@ fn pg_upgrade_keeps_sessions_with_their_clocks_and_limits() {
 
 #[test]
 #[ignore = "needs the servers of two versions: make test-pg-upgrade"]
-fn pg_upgrade_keeps_what_was_closed_closed_and_the_events() {
+fn pg_upgrade_keeps_closed_sessions_closed_and_their_events() {
     let upgraded = upgraded();
     let mut client = connect(&upgraded.server);
     assert!(!client.check("sid-closed"));

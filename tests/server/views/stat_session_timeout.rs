@@ -93,7 +93,7 @@ fn every_answer_is_counted_once() {
 }
 
 #[test]
-fn the_registry_s_fill_is_shown() {
+fn the_fill_of_the_registry_is_shown() {
     let server = preloaded::alone();
     let database = preloaded::database_on(&server, "fill", &QUIET);
     let mut client = database.connect();
@@ -107,7 +107,7 @@ fn the_registry_s_fill_is_shown() {
 }
 
 #[test]
-fn a_full_registry_is_said_once_in_the_log() {
+fn a_full_registry_is_logged_once() {
     let server = preloaded::small();
     let database = preloaded::database_on_small(&server, "said", &QUICK);
     let mut client = database.connect();

@@ -43,7 +43,7 @@ fn a_pass_that_fails_is_shown_and_tried_again() {
 }
 
 #[test]
-fn stat_worker_counts_what_was_written_ended_and_purged() {
+fn stat_worker_counts_flushes_expiries_and_purges() {
     let params = [(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")];
     let database = preloaded::database("figures", &params);
     let mut client = database.connect();
@@ -58,12 +58,12 @@ fn stat_worker_counts_what_was_written_ended_and_purged() {
     }
     eventually("five purged", SOON, || worker_figure(&mut client, "purged") == 5);
     client.run("BEGIN");
-    let marked: Vec<String> = (0..3).map(|_| new_sid()).collect();
-    for sid in &marked {
+    let expired: Vec<String> = (0..3).map(|_| new_sid()).collect();
+    for sid in &expired {
         client.open_limited(sid, Some("1 us"), None);
     }
     client.run("COMMIT");
-    for sid in &marked {
+    for sid in &expired {
         assert!(!client.check(sid));
     }
     eventually("three expired", SOON, || {

@@ -9,7 +9,7 @@ use crate::support::{SOON, SessionCalls, hex_digest, listener, new_sid, wait_unt
 
 #[test]
 fn a_session_found_expired_is_deleted_with_one_event_and_one_notice() {
-    let database = preloaded::database("marked", &QUIET);
+    let database = preloaded::database("expired", &QUIET);
     let mut ears = listener(&database);
     let mut client = database.connect();
     for (idle, absolute, kind) in [
@@ -49,7 +49,7 @@ fn a_session_found_expired_is_deleted_with_one_event_and_one_notice() {
 }
 
 #[test]
-fn a_session_that_only_polls_is_expired_by_the_worker() {
+fn the_worker_expires_a_session_that_only_polls() {
     for mode in ["skip_check", "no_refresh"] {
         let params = [
             (param::FLUSH_INTERVAL, "1"),
@@ -71,7 +71,7 @@ fn a_session_that_only_polls_is_expired_by_the_worker() {
 }
 
 #[test]
-fn purge_sessions_ends_what_is_marked_or_past_its_limit_in_memory_and_spares_the_rest() {
+fn purge_sessions_ends_what_is_expired_in_memory_and_spares_the_rest() {
     let database = preloaded::database("purge_by_hand", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     let (idle, busy) = (new_sid(), new_sid());

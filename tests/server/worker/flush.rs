@@ -4,7 +4,7 @@ use crate::support::preloaded::{self, QUICK, QUIET};
 use crate::support::{SessionCalls, new_sid, wait_until_flushed};
 
 #[test]
-fn activity_is_written_where_somebody_has_taken_the_primary_key_away() {
+fn activity_is_written_without_a_primary_key() {
     let database = preloaded::database("flush_no_key", &QUICK);
     let mut client = database.connect();
     let sid = new_sid();

@@ -16,7 +16,7 @@ use crate::support::{
 
 /// With one place, that of `postgres` and of every other database without the extension is needed.
 #[test]
-fn a_database_beyond_those_that_are_held_is_warned_of_and_served_from_its_rows() {
+fn a_database_too_many_is_warned_of_and_served_from_its_rows() {
     let server = preloaded::builder()
         .setting("session_timeout.max_databases", "1")
         .start();
@@ -85,7 +85,7 @@ fn stop_worker(admin: &mut Client, database: &Database) -> (i32, Client) {
 }
 
 #[test]
-fn a_worker_that_takes_too_long_is_told_to_end() {
+fn a_worker_that_takes_too_long_is_terminated() {
     let server = preloaded::builder().start();
     let mut admin = server.connect();
     let busy = preloaded::database_on(&server, "busy", &QUICK);
@@ -128,7 +128,7 @@ fn a_launcher_that_is_started_again_knows_the_workers_that_run() {
 }
 
 #[test]
-fn where_no_worker_process_is_free_maintenance_waits_and_says_so_once() {
+fn without_a_free_worker_process_maintenance_waits_and_logs_it_once() {
     // One for the launcher, one for that of logical replication, and one that a query takes.
     let server = preloaded::builder()
         .setting("max_worker_processes", "3")
@@ -201,7 +201,7 @@ fn where_no_worker_process_is_free_maintenance_waits_and_says_so_once() {
 
 /// What a worker does may be what the server crashed of.
 #[test]
-fn after_a_crash_no_worker_comes_before_the_launcher_has_napped() {
+fn after_a_crash_no_worker_starts_before_the_launcher_has_napped() {
     let server = preloaded::builder().setting("session_timeout.naptime", "3600").start();
     let database = server.database("crash");
     let mut client = database.connect();
@@ -213,16 +213,16 @@ fn after_a_crash_no_worker_comes_before_the_launcher_has_napped() {
         processes(&mut client, "session_timeout launcher").len() == 1
     });
     // Something that cannot wait.
-    client.open("marked");
-    client.has_been_idle("marked", "3 hours");
-    assert!(!client.check("marked"));
+    client.open("expired");
+    client.has_been_idle("expired", "3 hours");
+    assert!(!client.check("expired"));
     stays("no worker comes", Duration::from_secs(2), || {
         !has_made_a_pass(&mut client)
     });
     // Whoever has mended it need not wait for so long.
     server.set("session_timeout.naptime", "1");
     server.reload();
-    eventually("the session is ended", SOON, || client.stored("marked").is_none());
+    eventually("the session is ended", SOON, || client.stored("expired").is_none());
 }
 
 /// Whether a worker's pass over this database has ended since the server started, or started again after a crash.

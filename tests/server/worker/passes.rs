@@ -10,18 +10,18 @@ use crate::support::{
 
 /// What cannot be told of is not deleted. Everything else goes on.
 #[test]
-fn a_step_that_fails_keeps_no_other_from_its_turn() {
+fn a_failing_step_keeps_no_other_step_from_its_turn() {
     let database = preloaded::database("steps", &QUICK);
     let mut client = database.connect();
     // A second event of a user is refused.
     client.run("CREATE UNIQUE INDEX another ON session_timeout.session_event (user_name)");
-    let (closed, marked) = (new_sid(), new_sid());
-    for sid in [&closed, &marked] {
+    let (closed, expired) = (new_sid(), new_sid());
+    for sid in [&closed, &expired] {
         client.write("SELECT session_timeout.open_session($1, 'user')", &[sid]);
     }
     client.close_sid(&closed);
-    client.has_been_idle(&marked, "3 hours");
-    assert!(!client.check(&marked));
+    client.has_been_idle(&expired, "3 hours");
+    assert!(!client.check(&expired));
     // From its row alone nobody would say so any more: the purge passes it by.
     client.set_param(param::DELAY, Some("1 day"));
     eventually("a failure", SOON, || worker_figure(&mut client, "failures") >= 1);
@@ -33,9 +33,9 @@ fn a_step_that_fails_keeps_no_other_from_its_turn() {
     let touched = client.verdict(&active).last_activity.expect("an activity");
     wait_until_flushed(&mut client, &active, touched);
     wait_until_gone(&mut client, &forgotten);
-    assert!(client.stored(&marked).is_some());
+    assert!(client.stored(&expired).is_some());
     client.run("DROP INDEX session_timeout.another");
-    wait_until_gone(&mut client, &marked);
+    wait_until_gone(&mut client, &expired);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_shorter_nap_shortens_the_intervals_at_once() {
 }
 
 #[test]
-fn what_is_set_for_a_database_does_not_bear_on_its_worker() {
+fn settings_of_a_database_do_not_affect_its_worker() {
     let nobody = preloaded::server().role("nobody", "NOLOGIN");
     let database = preloaded::database("settings", &QUICK);
     let mut client = database.connect();

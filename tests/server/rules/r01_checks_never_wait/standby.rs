@@ -39,7 +39,7 @@ fn a_standby_checks_what_was_replayed_and_writes_nothing() {
         "a rollback keeps the touch"
     );
 
-    // Nobody is marked, and nothing expires, there: the primary may have seen more of it.
+    // A check there sets no expired flag and expires nothing: the primary may have seen more requests.
     eventually("it is past its limit", SOON, || {
         there.peek("brief").status == "idle_expired"
     });

@@ -115,7 +115,7 @@ fn a_touch_that_other_checks_hold_up_is_skipped() {
 }
 
 #[test]
-fn a_transaction_that_has_checked_holds_up_no_check_nor_login_of_others() {
+fn a_transaction_that_has_checked_delays_no_check_or_login_of_others() {
     let (mut first, mut second) = (app(), app());
     let sid = new_sid();
     let user = unique("user");
@@ -167,7 +167,7 @@ fn a_check_sees_nothing_of_what_another_has_not_committed() {
 }
 
 #[test]
-fn a_parameter_change_in_flight_is_waited_for_by_no_check() {
+fn no_check_waits_for_a_parameter_change_in_flight() {
     let database = own_database();
     let (mut setter, mut checker) = (database.connect(), database.connect());
     checker.open("sid");

@@ -44,7 +44,7 @@ fn sessions_used_before_the_clock_was_set_back_end_after_one_delay() {
 }
 
 #[test]
-fn a_session_opened_before_the_clock_was_set_back_is_no_younger_than_since_then() {
+fn a_session_older_than_the_set_back_clock_is_as_old_as_since_then() {
     let server = preloaded::builder().own_clock().start();
     server.set_clock(A_DAY);
     let database = preloaded::database_on(&server, "young", &and(QUICK, (param::ABSOLUTE_DELAY, "5 seconds")));
@@ -58,7 +58,7 @@ fn a_session_opened_before_the_clock_was_set_back_is_no_younger_than_since_then(
 }
 
 #[test]
-fn a_clean_restart_by_a_clock_that_was_set_back_keeps_nobody_in() {
+fn a_clean_restart_with_a_clock_set_back_keeps_no_session_valid() {
     let server = preloaded::builder().own_clock().start();
     server.set_clock(A_DAY);
     let database = preloaded::database_on(&server, "restarted", &and(QUIET, (param::DELAY, "5 seconds")));

@@ -30,7 +30,7 @@ fn nothing_of_a_dropped_database_stays_in_memory() {
         assert_eq!(before, 0, "what was done in a dropped database");
         open_many(&mut client, "sid", 500);
         assert_eq!(check_many(&mut client, "sid", 500), 500);
-        // Some of them marked.
+        // Some of them expired.
         client.run(&format!(
             "UPDATE session_timeout.session SET last_activity = '2020-01-01' \
              WHERE digest IN (SELECT session_timeout.session_digest('sid-' || n) FROM generate_series(1, 100) AS n); \
@@ -66,7 +66,7 @@ fn nothing_of_a_database_that_was_dropped_just_before_a_shutdown_comes_back() {
 
 /// A copy of a template has the tables of the template's OIDs, so that only the database's own tells one copy from the next.
 #[test]
-fn a_database_made_anew_under_the_same_oid_knows_nothing_of_the_old() {
+fn a_new_database_with_the_oid_of_a_dropped_one_has_none_of_its_sessions() {
     for naptime in ["1", "3600"] {
         let server = preloaded::builder().setting("session_timeout.naptime", naptime).start();
         server.execute("CREATE DATABASE template_of_app");
@@ -99,7 +99,7 @@ fn a_database_made_anew_under_the_same_oid_knows_nothing_of_the_old() {
 }
 
 #[test]
-fn a_database_made_anew_under_the_oid_of_one_without_the_extension_is_served() {
+fn a_database_with_the_oid_of_one_without_the_extension_is_served() {
     let server = preloaded::builder().setting("session_timeout.naptime", "5").start();
     let mut observer = server.connect();
     server.execute("CREATE DATABASE template_of_app");

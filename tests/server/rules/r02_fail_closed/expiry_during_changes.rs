@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[test]
-fn an_expiry_found_before_a_change_of_limits_is_committed_stays() {
+fn an_expiry_found_before_a_change_of_limits_commits_stays() {
     let database = preloaded::database("limits_expiry", &QUIET);
     let (mut changer, mut other, mut admin) = three_connections(&database);
     let sid = new_sid();
@@ -50,7 +50,7 @@ fn an_expiry_found_while_one_statement_changes_the_limits_stays() {
 }
 
 #[test]
-fn an_expiry_found_before_a_rotation_is_committed_stays() {
+fn an_expiry_found_before_a_rotation_commits_stays() {
     let database = preloaded::database("rotation_expiry", &and(QUIET, (param::DELAY, "2")));
     let (mut changer, mut other, mut admin) = three_connections(&database);
     let (old, new) = (new_sid(), new_sid());
@@ -68,7 +68,7 @@ fn an_expiry_found_before_a_rotation_is_committed_stays() {
 }
 
 #[test]
-fn an_expiry_found_before_a_login_is_committed_is_told_of_and_the_login_counts() {
+fn an_expiry_found_before_a_login_commits_is_recorded_and_the_login_counts() {
     let database = preloaded::database("login_expiry", &QUIET);
     let (mut changer, mut other, _) = three_connections(&database);
     let sid = new_sid();
@@ -80,7 +80,7 @@ fn an_expiry_found_before_a_login_is_committed_is_told_of_and_the_login_counts()
     changer.run("COMMIT");
     assert_eq!(other.event_kinds(&sid), ["idle_expired"]);
     assert!(other.check(&sid));
-    // The pass that the mark called for may be over already.
+    // The pass that the expired flag called for may be over already.
     other.set_param(param::PURGE_INTERVAL, Some("1"));
     wait_for_passes(&mut other, 1);
     assert_eq!(other.event_kinds(&sid), ["idle_expired"]);
@@ -88,7 +88,7 @@ fn an_expiry_found_before_a_login_is_committed_is_told_of_and_the_login_counts()
 }
 
 #[test]
-fn an_expiry_found_before_a_login_is_rolled_back_is_told_of_once() {
+fn an_expiry_found_before_a_login_is_rolled_back_is_recorded_once() {
     let database = preloaded::database("no_login_expiry", &QUIET);
     let (mut changer, mut other, _) = three_connections(&database);
     for rollback in ["ROLLBACK", "ROLLBACK TO here; COMMIT"] {
@@ -106,7 +106,7 @@ fn an_expiry_found_before_a_login_is_rolled_back_is_told_of_once() {
 }
 
 #[test]
-fn an_expiry_by_a_transactions_own_parameter_is_final_from_its_commit_on() {
+fn an_expiry_by_an_uncommitted_parameter_is_final_from_the_commit_on() {
     let database = preloaded::database("own_param_expiry", &QUIET);
     let (mut changer, mut other, _) = three_connections(&database);
     for (end, is_valid) in [
@@ -129,7 +129,7 @@ fn an_expiry_by_a_transactions_own_parameter_is_final_from_its_commit_on() {
 }
 
 #[test]
-fn an_expiry_in_a_transaction_that_changed_something_else_outlives_its_rollback() {
+fn an_expiry_outlives_the_rollback_of_an_unrelated_change() {
     let database = preloaded::database("own_row_expiry", &QUIET);
     let (mut changer, mut other, _) = three_connections(&database);
     for is_loaded in [false, true] {
@@ -155,7 +155,7 @@ fn an_expiry_in_a_transaction_that_changed_something_else_outlives_its_rollback(
 }
 
 #[test]
-fn a_truncate_tells_of_each_session_what_it_was() {
+fn a_truncate_records_for_each_session_how_it_ended() {
     let database = preloaded::database("truncate_kinds", &and(QUIET, (param::DELAY, "3")));
     let (mut changer, mut other, mut admin) = three_connections(&database);
     let (found, late, open) = (new_sid(), new_sid(), new_sid());
@@ -189,7 +189,7 @@ fn a_request_judged_by_what_was_rolled_back_keeps_no_session_alive() {
 }
 
 #[test]
-fn an_expiry_found_while_the_session_is_being_changed_stands_when_the_delay_is_raised() {
+fn an_expiry_found_during_an_invalidation_outlasts_a_raised_delay() {
     let server = preloaded::small();
     let database = preloaded::database_on_small(&server, "flux_expiry", &QUIET);
     let mut client = database.connect();
@@ -206,7 +206,7 @@ fn an_expiry_found_while_the_session_is_being_changed_stands_when_the_delay_is_r
 }
 
 #[test]
-fn an_expiry_found_while_another_session_is_being_opened_stands_when_the_delay_is_raised() {
+fn an_expiry_found_during_another_login_outlasts_a_raised_delay() {
     let server = preloaded::small();
     let database = preloaded::database_on_small(&server, "login_expiry", &QUIET);
     let mut client = database.connect();

@@ -55,19 +55,19 @@ fn a_session_that_a_login_found_expired_is_over() {
 }
 
 #[test]
-fn a_session_that_was_found_expired_behind_a_savepoint_is_over() {
+fn a_session_found_expired_after_a_savepoint_is_over() {
     is_final_after("SAVEPOINT s; SELECT session_timeout.rotate_session($1, $1 || '-new'); ROLLBACK TO SAVEPOINT s");
 }
 
 /// A transaction that has changed more sessions than it lists goes by rows; what it finds of others' sessions is no less final.
 #[test]
-fn a_session_that_was_found_expired_after_changes_of_many_others_is_over() {
+fn a_session_found_expired_after_changes_of_many_others_is_over() {
     let open_many = "SELECT count(session_timeout.open_session($1 || n)) FROM generate_series(1, 300) n";
     is_final_after(&format!("{open_many}; SELECT session_timeout.check_session($1)"));
 }
 
 #[test]
-fn a_session_that_was_found_expired_by_limits_of_its_own_transaction_lives_on_after_the_rollback() {
+fn an_expiry_by_uncommitted_limits_is_undone_by_the_rollback() {
     let database = preloaded::database("finality_own", &QUIET);
     let (mut finder, mut other) = (database.connect(), database.connect());
     for limit in [
@@ -106,11 +106,11 @@ fn an_expiry_outlives_the_rollback_of_its_transaction() {
 }
 
 #[test]
-fn an_expiry_stands_when_the_delay_is_raised() {
+fn an_expiry_outlasts_a_raised_delay() {
     let database = preloaded::database("expiry_raised", &QUIET);
     let mut clients: Vec<Client> = (0..4).map(|_| database.connect()).collect();
     let (admin, checkers) = clients.split_first_mut().expect("four");
-    // The rows stay while this holds them: only the mark says that they are expired.
+    // The rows stay while this holds them: only the expired flag says that they are expired.
     let mut holder = database.connect();
     let sids: Vec<String> = (0..30).map(|_| new_sid()).collect();
     for sid in &sids {
@@ -135,7 +135,7 @@ fn an_expiry_stands_when_the_delay_is_raised() {
 }
 
 #[test]
-fn an_expiry_stands_when_the_delay_is_raised_after_a_flush() {
+fn an_expiry_after_a_flush_outlasts_a_raised_delay() {
     let database = preloaded::database("expiry_flushed", &and(QUICK, (param::DELAY, "2")));
     let (mut client, mut holder) = (database.connect(), database.connect());
     let sid = new_sid();
@@ -154,7 +154,7 @@ fn an_expiry_stands_when_the_delay_is_raised_after_a_flush() {
 }
 
 #[test]
-fn a_parameter_that_is_rolled_back_expired_nobody() {
+fn a_parameter_that_is_rolled_back_expired_no_session() {
     let database = preloaded::database("param_rollback", &QUICK);
     let sid = new_sid();
     let mut client = database.connect();
@@ -190,7 +190,7 @@ fn a_parameter_that_is_rolled_back_expired_nobody() {
 
 /// It was not open any more, and yet its row is not to outlive the revocation: a crash would forget that it was found expired.
 #[test]
-fn a_revocation_takes_sessions_along_that_were_found_expired() {
+fn a_revocation_ends_sessions_that_were_found_expired() {
     let database = preloaded::database("revoked", &QUIET);
     let mut client = database.connect();
     let sid = new_sid();

@@ -8,8 +8,8 @@ use crate::support::preloaded::{self, QUICK, QUIET, install};
 use crate::support::{SessionCalls, Swarm, expect, new_sid, open_expired, outcome, unique, wait_until_gone};
 
 #[test]
-fn an_extension_created_anew_knows_no_session_of_the_old() {
-    let database = preloaded::database("anew", &QUICK);
+fn a_recreated_extension_knows_no_session_of_the_old_one() {
+    let database = preloaded::database("recreated", &QUICK);
     let (mut admin, mut other) = (database.connect(), database.connect());
     let sids: Vec<String> = (0..20).map(|_| new_sid()).collect();
     let check = other
@@ -38,8 +38,8 @@ fn an_extension_created_anew_knows_no_session_of_the_old() {
 }
 
 #[test]
-fn checks_while_the_extension_is_dropped_and_created_never_let_the_old_in() {
-    let database = preloaded::database("anew_swarm", &QUICK);
+fn checks_during_recreations_validate_no_old_session() {
+    let database = preloaded::database("recreated_swarm", &QUICK);
     let mut admin = database.connect();
     let round = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let sid = unique("round");
@@ -76,8 +76,8 @@ fn checks_while_the_extension_is_dropped_and_created_never_let_the_old_in() {
 
 /// A check that was prepared, or has begun, outlives the extension that it is of.
 #[test]
-fn a_check_prepared_before_drop_extension_is_refused_after_it_or_says_false() {
-    for (by_itself, anew) in [(false, false), (false, true), (true, false), (true, true)] {
+fn a_check_prepared_before_drop_extension_fails_or_says_false_after_it() {
+    for (by_itself, recreated) in [(false, false), (false, true), (true, false), (true, true)] {
         let database = preloaded::database("prepared_drop", &QUIET);
         let (mut client, mut other) = (database.connect(), database.connect());
         let sid = new_sid();
@@ -99,14 +99,14 @@ fn a_check_prepared_before_drop_extension_is_refused_after_it_or_says_false() {
             client.run("CLOSE begun");
         }
         let mut drop_it = String::from("DROP EXTENSION inactive_session_timeout CASCADE;");
-        if anew {
+        if recreated {
             drop_it += &install(&QUIET);
         }
         if by_itself { &mut client } else { &mut other }.run(&drop_it);
         if !by_itself {
             client.run("SAVEPOINT here");
             match outcome(client.query_one("FETCH begun", &[])) {
-                Ok(row) => assert!(!row.get::<_, bool>(0), "a check that had begun, anew: {anew}"),
+                Ok(row) => assert!(!row.get::<_, bool>(0), "a check that had begun, recreated: {recreated}"),
                 Err(state) => {
                     assert!(["3F000", "42883", "55000"].contains(&state.as_str()), "{state}");
                     client.run("ROLLBACK TO here");
@@ -114,7 +114,7 @@ fn a_check_prepared_before_drop_extension_is_refused_after_it_or_says_false() {
             }
         }
         match outcome(client.query_one(&check, &[&sid])) {
-            Ok(row) => assert!(!row.get::<_, bool>(0), "by itself: {by_itself}, anew: {anew}"),
+            Ok(row) => assert!(!row.get::<_, bool>(0), "by itself: {by_itself}, recreated: {recreated}"),
             Err(state) => assert!(["3F000", "42883", "55000"].contains(&state.as_str()), "{state}"),
         }
         client.run("ROLLBACK");

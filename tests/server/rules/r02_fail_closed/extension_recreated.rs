@@ -28,7 +28,7 @@ fn valid(client: &mut Client, prefix: &str) -> i64 {
 }
 
 #[test]
-fn sessions_deleted_before_a_savepoint_are_over_though_the_extension_was_made_anew_behind_it() {
+fn sessions_deleted_before_the_savepoint_of_a_recreation_are_over() {
     let database = preloaded::database("recreated_behind", &QUIET);
     let (mut changer, mut other) = (database.connect(), database.connect());
     let prefix = open_many(&mut other);
@@ -40,7 +40,7 @@ fn sessions_deleted_before_a_savepoint_are_over_though_the_extension_was_made_an
 }
 
 #[test]
-fn sessions_of_an_extension_that_was_made_anew_behind_a_savepoint_live_on() {
+fn sessions_survive_a_recreation_rolled_back_to_a_savepoint() {
     let database = preloaded::database("recreated_undone", &QUIET);
     let (mut changer, mut other) = (database.connect(), database.connect());
     let prefix = open_many(&mut other);
@@ -52,7 +52,7 @@ fn sessions_of_an_extension_that_was_made_anew_behind_a_savepoint_live_on() {
     assert!(!other.check("another"));
 }
 
-/// Makes the extension anew, with this delay and an open session, while `client` is in a transaction in which it
+/// Recreates the extension, with this delay and an open session, while `client` is in a transaction in which it
 /// has just used it. PostgreSQL itself still leads to the old functions then, those that this connection has called before.
 fn recreate_under(database: &Database, client: &mut Client, level: &str, delay: &str) -> String {
     let sid = new_sid();
@@ -112,20 +112,20 @@ fn every_function_of_an_old_transaction_acts_on_the_new_extension() {
 }
 
 #[test]
-fn a_check_that_waited_while_the_extension_was_made_anew_goes_by_the_new_one() {
-    for (opened_anew, is_valid) in [("SELECT 1", false), ("SELECT session_timeout.open_session($1)", true)] {
+fn a_check_that_waited_for_a_recreation_uses_the_new_extension() {
+    for (login, is_valid) in [("SELECT 1", false), ("SELECT session_timeout.open_session($1)", true)] {
         let database = preloaded::database("recreated_wait", &and(QUIET, (param::DELAY, "1 hour")));
         let (mut changer, mut observer) = (database.connect(), database.connect());
         let sid = new_sid();
         changer.open(&sid);
-        let opened_anew = opened_anew.replace("$1", &format!("'{sid}'"));
-        changer.run(&format!("BEGIN; {RECREATE}; {opened_anew}"));
+        let login = login.replace("$1", &format!("'{sid}'"));
+        changer.run(&format!("BEGIN; {RECREATE}; {login}"));
         let checking = InFlight::start(database.connect(), {
             let sid = sid.clone();
             move |client| client.check(&sid)
         });
         checking.is_waiting(&mut observer);
         changer.run("COMMIT");
-        assert_eq!(checking.answer(), is_valid, "{opened_anew}");
+        assert_eq!(checking.answer(), is_valid, "{login}");
     }
 }

@@ -6,7 +6,7 @@ use crate::support::preloaded::{self, QUIET};
 use crate::support::{SOON, SessionCalls, clogged, new_sid, open_expired, wait_until_gone};
 
 #[test]
-fn an_expiry_found_while_the_registry_is_full_stands_when_the_delay_is_raised() {
+fn an_expiry_found_in_a_full_registry_outlasts_a_raised_delay() {
     let server = preloaded::small();
     let database = preloaded::database_on_small(&server, "full_expiry", &QUIET);
     let mut client = database.connect();
@@ -39,7 +39,7 @@ fn a_session_beyond_the_registry_that_is_closed_is_closed() {
 }
 
 #[test]
-fn expiries_without_room_are_final_until_their_rows_are_deleted_and_then_bind_nobody() {
+fn expiries_without_room_are_final_until_their_rows_are_deleted() {
     let server = preloaded::small();
     let database = preloaded::database_on_small(&server, "roomless", &QUIET);
     let mut client = database.connect();

@@ -6,7 +6,7 @@ use crate::support::preloaded::{self, QUIET};
 use crate::support::{SOON, SessionCalls, clogged, connect_again, new_sid, open_expired, wait_until_gone};
 
 #[test]
-fn a_session_that_was_found_expired_stays_so_over_a_restart_though_the_delay_is_raised() {
+fn an_expired_session_stays_expired_over_a_restart_and_a_raised_delay() {
     let server = preloaded::builder().start();
     let database = server.database("expired");
     database.set_params(&[(param::PURGE_INTERVAL, "1 hour")]);
@@ -14,7 +14,7 @@ fn a_session_that_was_found_expired_stays_so_over_a_restart_though_the_delay_is_
     for n in 0..5 {
         client.open(&format!("sid-{n}"));
         client.has_been_idle(&format!("sid-{n}"), "3 hours");
-        // A row that others hold is left by the worker: the mark is all there is.
+        // The worker leaves a row that others hold: only the expired flag says that it is expired.
         let mut holder = database.connect();
         holder.run("BEGIN; SELECT 1 FROM session_timeout.session FOR UPDATE");
         assert!(!client.check(&format!("sid-{n}")));
@@ -32,7 +32,7 @@ fn a_session_that_was_found_expired_stays_so_over_a_restart_though_the_delay_is_
 
 /// Twenty sessions are found expired that the registry has no room to say so of, as all of it is dirty and the table is locked.
 #[test]
-fn expiries_that_found_no_room_are_final_over_a_restart() {
+fn expiries_without_room_are_final_over_a_restart() {
     let server = preloaded::builder()
         .setting("session_timeout.max_sessions", "100")
         .start();

@@ -7,7 +7,7 @@ use crate::support::{SessionCalls, catch_up, connect, preloaded};
 
 /// A standby replays a drop unnoticed.
 #[test]
-fn a_database_made_anew_under_the_same_oid_has_no_activity_of_the_old_on_the_standby() {
+fn a_new_database_with_the_oid_of_a_dropped_one_has_none_of_its_activity() {
     let primary = preloaded::builder().start();
     primary.execute("CREATE DATABASE template_of_app");
     let mut client = connect(&primary, "template_of_app");

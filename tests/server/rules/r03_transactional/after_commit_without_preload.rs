@@ -43,7 +43,7 @@ impl Game {
     }
 }
 
-/// Hundreds of rounds of opening and ending a session, watched by checkers in each isolation level, some of them in one
+/// A session is opened and ended hundreds of times, watched by checkers in each isolation level, some of them in one
 /// long transaction.
 fn no_stale_check(end: fn(&mut Client, sid: &str)) {
     const ROUNDS: usize = 150;

@@ -189,11 +189,11 @@ macro_rules! for_every_change {
 }
 
 for_every_change! {
-    opening: OPEN;
-    opening_an_expired_one_again: REOPEN;
-    closing: CLOSE;
-    closing_a_users_sessions: CLOSE_USER;
-    rotating: ROTATE;
+    a_login: OPEN;
+    a_login_over_an_expired_session: REOPEN;
+    a_close: CLOSE;
+    a_revocation: CLOSE_USER;
+    a_rotation: ROTATE;
     a_row_inserted_by_hand: INSERT;
     a_row_updated_by_hand: UPDATE;
     a_row_deleted_by_hand: DELETE;

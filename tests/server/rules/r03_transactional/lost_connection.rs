@@ -14,9 +14,9 @@ fn end(client: &mut Client, pid: i32) {
     });
 }
 
-/// Checks answer from memory: nothing is left in flux.
+/// Checks answer from memory: no session is left being invalidated.
 #[track_caller]
-fn nothing_is_in_flux(client: &mut Client, sid: &str) {
+fn nothing_is_being_invalidated(client: &mut Client, sid: &str) {
     client.check(sid);
     let before = figure(client, "in_flux");
     client.check(sid);
@@ -24,14 +24,14 @@ fn nothing_is_in_flux(client: &mut Client, sid: &str) {
 }
 
 #[test]
-fn a_close_that_is_cut_off_before_its_commit_leaves_the_session_and_no_flux() {
+fn a_close_cut_off_before_its_commit_leaves_the_session_and_no_invalidation() {
     let server = preloaded::small();
     let database = preloaded::database_on_small(&server, "cut_before", &QUIET);
     let mut client = database.connect();
     let (sid, note) = (new_sid(), new_sid());
     client.open(&sid);
     assert!(client.check(&sid));
-    // Whoever sends a notice waits for the commit of whoever has sent one before: in flux by then.
+    // Whoever sends a notice waits for the commit of whoever has sent one before: the session is being invalidated by then.
     let hanging = hang_in_commit(&database, NOTE, &note);
     let closing = InFlight::start(database.connect(), {
         let sid = sid.clone();
@@ -46,12 +46,12 @@ fn a_close_that_is_cut_off_before_its_commit_leaves_the_session_and_no_flux() {
     end(&mut client, closing.pid());
     closing.answer();
     assert!(client.check(&sid));
-    nothing_is_in_flux(&mut client, &sid);
+    nothing_is_being_invalidated(&mut client, &sid);
     let_go(&mut client, hanging);
 }
 
 #[test]
-fn a_close_that_is_cut_off_after_its_commit_counts_and_leaves_no_flux() {
+fn a_close_cut_off_after_its_commit_counts_and_ends_the_invalidation() {
     let server = preloaded::small();
     let database = preloaded::database_on_small(&server, "cut_after", &QUIET);
     let mut client = database.connect();
@@ -72,11 +72,11 @@ fn a_close_that_is_cut_off_after_its_commit_counts_and_leaves_no_flux() {
     end(&mut client, closing.pid());
     closing.answer();
     assert!(!client.check(&sid));
-    nothing_is_in_flux(&mut client, &sid);
+    nothing_is_being_invalidated(&mut client, &sid);
 }
 
 #[test]
-fn a_close_whose_connection_idles_out_leaves_the_session_and_no_flux() {
+fn a_close_whose_connection_idles_out_leaves_the_session_and_no_invalidation() {
     let server = preloaded::small();
     let database = preloaded::database_on_small(&server, "cut_idle", &QUIET);
     let (mut client, mut closer) = (database.connect(), database.connect());
@@ -89,5 +89,5 @@ fn a_close_whose_connection_idles_out_leaves_the_session_and_no_flux() {
         client.value::<i64>("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", &[&pid]) == 0
     });
     assert!(client.check(&sid));
-    nothing_is_in_flux(&mut client, &sid);
+    nothing_is_being_invalidated(&mut client, &sid);
 }

@@ -53,7 +53,7 @@ fn an_open_counts_for_others_from_its_commit_on() {
 }
 
 #[test]
-fn a_close_that_is_rolled_back_to_a_savepoint_did_not_happen() {
+fn a_close_rolled_back_to_a_savepoint_is_undone() {
     let database = preloaded::database("savepoint", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     for was_open in [false, true] {
@@ -76,7 +76,7 @@ fn a_close_that_is_rolled_back_to_a_savepoint_did_not_happen() {
 }
 
 #[test]
-fn a_close_that_is_rolled_back_leaves_activity_and_session() {
+fn a_rollback_of_a_close_leaves_the_session_and_its_activity() {
     let database = preloaded::database("close_rollback", &QUIET);
     let (mut client, mut other) = (database.connect(), database.connect());
     let sid = new_sid();
@@ -126,7 +126,7 @@ fn a_touch_in_the_transaction_that_opened_counts_after_its_commit() {
 }
 
 #[test]
-fn more_sessions_changed_at_once_than_are_listed_all_count() {
+fn more_changes_than_the_transaction_lists_all_count() {
     let database = preloaded::database("by_hand_many", &QUIET);
     let (mut admin, mut other) = (database.connect(), database.connect());
     let sids: Vec<String> = (0..600).map(|_| new_sid()).collect();

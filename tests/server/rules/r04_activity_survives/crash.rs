@@ -45,7 +45,7 @@ fn strike_under_load(server: &Server, database: &Database, rounds: usize, mut st
 }
 
 #[test]
-fn a_killed_backend_takes_nothing_with_it_that_was_acknowledged() {
+fn a_killed_backend_loses_nothing_that_was_acknowledged() {
     let server = preloaded::builder().start();
     let database = with_short_intervals(&server);
     strike_under_load(&server, &database, size(2, 50), |server, round| {
@@ -57,7 +57,7 @@ fn a_killed_backend_takes_nothing_with_it_that_was_acknowledged() {
 }
 
 #[test]
-fn a_killed_postmaster_takes_nothing_with_it_that_was_acknowledged() {
+fn a_killed_postmaster_loses_nothing_that_was_acknowledged() {
     let server = preloaded::builder().start();
     let database = with_short_intervals(&server);
     strike_under_load(&server, &database, size(2, 50), |server, _| {
@@ -122,7 +122,7 @@ fn a_worker_killed_in_the_midst_of_a_purge_neither_loses_nor_doubles_an_event() 
 }
 
 #[test]
-fn a_terminated_worker_is_followed_by_another_that_does_what_it_had_not_done() {
+fn a_terminated_worker_is_followed_by_one_that_does_the_rest() {
     let server = preloaded::builder().start();
     let database = server.database("terminated");
     // A flush, and then none for an hour: what is flushed after that is what the terminated worker had left.
@@ -195,7 +195,7 @@ fn a_terminated_launcher_comes_back_and_nothing_is_lost() {
 
 /// A request in the transaction that opened its session is activity like any other: it is written down too.
 #[test]
-fn a_touch_that_followed_at_commit_is_written_down() {
+fn a_touch_deferred_to_the_commit_is_flushed() {
     let server = preloaded::builder().start();
     let database = server.database("commit");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1 hour")]);

@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[test]
-fn activity_before_a_change_of_limits_is_committed_is_kept_and_written_down() {
+fn activity_before_a_change_of_limits_commits_is_kept_and_flushed() {
     let database = preloaded::database("limits_touch", &QUIET);
     let (mut changer, mut other, _) = three_connections(&database);
     let sid = idle_for_a_while(&mut changer);
@@ -22,7 +22,7 @@ fn activity_before_a_change_of_limits_is_committed_is_kept_and_written_down() {
 }
 
 #[test]
-fn activity_before_a_rotation_is_committed_goes_along_and_is_written_down() {
+fn activity_before_a_rotation_commits_is_kept_and_flushed() {
     let database = preloaded::database("rotation_touch", &QUIET);
     let (mut changer, mut other, _) = three_connections(&database);
     // There and back as well: what others know the session as is where it began.
@@ -46,7 +46,7 @@ fn activity_before_a_rotation_is_committed_goes_along_and_is_written_down() {
 }
 
 #[test]
-fn a_close_that_is_rolled_back_to_a_savepoint_leaves_activity_to_be_written_down() {
+fn a_close_rolled_back_to_a_savepoint_leaves_activity_to_be_flushed() {
     let database = preloaded::database("savepoint_touch", &QUIET);
     let (mut changer, mut other, _) = three_connections(&database);
     let sid = idle_for_a_while(&mut changer);
@@ -60,7 +60,7 @@ fn a_close_that_is_rolled_back_to_a_savepoint_leaves_activity_to_be_written_down
 }
 
 #[test]
-fn a_later_rollback_to_a_savepoint_leaves_activity_to_a_session_that_was_changed_before() {
+fn a_later_rollback_to_a_savepoint_leaves_earlier_changed_sessions_activity() {
     let database = preloaded::database("savepoint_limits", &QUIET);
     let (mut changer, mut other, _) = three_connections(&database);
     let limited = idle_for_a_while(&mut changer);
@@ -79,7 +79,7 @@ fn a_later_rollback_to_a_savepoint_leaves_activity_to_a_session_that_was_changed
 }
 
 #[test]
-fn a_request_in_the_transaction_that_changed_the_session_survives_a_rollback_to_a_savepoint() {
+fn a_request_of_the_changing_transaction_survives_a_rollback_to_a_savepoint() {
     let database = preloaded::database("savepoint_own", &QUIET);
     let (mut changer, mut other, _) = three_connections(&database);
     for savepoint_first in [true, false] {
@@ -100,7 +100,7 @@ fn a_request_in_the_transaction_that_changed_the_session_survives_a_rollback_to_
 }
 
 #[test]
-fn activity_is_kept_while_another_session_is_being_opened() {
+fn activity_is_kept_during_another_login() {
     let server = preloaded::small();
     let database = preloaded::database_on_small(&server, "login_touch", &QUIET);
     let mut client = database.connect();

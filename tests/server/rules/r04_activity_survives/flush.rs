@@ -9,7 +9,7 @@ use crate::support::preloaded::{self, QUICK};
 use crate::support::{SOON, SessionCalls, Swarm, expect, figure, new_sid, open_sessions, wait_until_flushed};
 
 #[test]
-fn activity_that_never_pauses_is_written_all_the_time() {
+fn activity_that_never_pauses_is_flushed_all_the_time() {
     // A purge would look as well: it comes next tomorrow.
     let params = [(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1 day")];
     let database = preloaded::database("flush_hot_sessions", &params);

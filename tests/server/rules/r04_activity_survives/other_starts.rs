@@ -94,7 +94,7 @@ fn a_single_user_server_that_ends_with_an_error_keeps_what_was_saved() {
 }
 
 #[test]
-fn a_single_user_server_knows_what_was_saved_and_saves_what_it_learns() {
+fn a_single_user_server_reads_what_was_saved_and_saves_again() {
     let stopped = Stopped::new();
     let check = |sid: &str| {
         let statement = format!("SELECT session_timeout.check_session('{sid}');\n");
@@ -133,7 +133,7 @@ fn a_single_user_server_with_less_room_keeps_what_was_saved() {
 
 /// It is read by the standby, and kept for as long as that is one.
 #[test]
-fn a_primary_started_as_a_standby_keeps_what_was_saved_until_it_is_promoted() {
+fn a_primary_started_as_a_standby_keeps_what_was_saved_until_promoted() {
     let stopped = Stopped::new();
     write_file(
         &stopped.server,
@@ -157,7 +157,7 @@ fn a_primary_started_as_a_standby_keeps_what_was_saved_until_it_is_promoted() {
 
 /// A switchover and back: what the old primary had not flushed is bound to each restartpoint that it makes as a standby.
 #[test]
-fn a_primary_that_comes_back_as_a_standby_keeps_what_was_saved_over_restarts() {
+fn a_primary_restarted_as_a_standby_keeps_what_was_saved() {
     let stopped = Stopped::new();
     let server = &stopped.server;
     let other = server.copy();

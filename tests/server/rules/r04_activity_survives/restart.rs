@@ -88,7 +88,7 @@ fn a_clean_restart_keeps_the_activity_of_every_database() {
     assert!(left.is_empty(), "the file is removed once the server serves: {left:?}");
 }
 
-/// The postmaster that has begun anew after a crash of one of its processes still leaves at its end what it should.
+/// A postmaster that has restarted its processes after a crash still saves what it should at its shutdown.
 #[test]
 fn a_clean_restart_after_a_crashed_backend_loses_no_activity() {
     let server = preloaded::builder().start();

@@ -71,7 +71,7 @@ fn at_a_failover_sessions_live_on_and_the_worker_starts_by_itself() {
 }
 
 #[test]
-fn a_session_that_a_standby_refused_lives_on_where_the_primary_saw_it() {
+fn a_session_that_a_standby_refused_lives_on_if_the_primary_saw_it() {
     let primary = preloaded::builder().start();
     let database = primary.database("seen");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);

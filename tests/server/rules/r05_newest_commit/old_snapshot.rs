@@ -35,7 +35,7 @@ fn a_check_in_an_old_transaction_sees_a_close_committed_since() {
 }
 
 #[test]
-fn a_check_in_an_old_transaction_sees_an_opening_committed_since() {
+fn a_check_in_an_old_transaction_sees_a_login_committed_since() {
     for level in ISOLATION_LEVELS {
         let (mut old, mut other) = (app(), app());
         let sid = new_sid();

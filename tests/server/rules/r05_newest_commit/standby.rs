@@ -47,7 +47,7 @@ fn what_the_primary_commits_counts_on_the_standby_once_it_is_replayed() {
             assert!(there.check(&format!("{sid} again")));
             assert!(here.close_sid(&format!("{sid} again")));
         }
-        // Opened anew, it is another session.
+        // After a login it is another session.
         here.open(&sid);
         catch_up(&primary, &standby);
         assert!(there.check(&sid));

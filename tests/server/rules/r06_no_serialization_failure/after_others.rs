@@ -3,7 +3,7 @@
 use crate::support::{InFlight, SNAPSHOT_LEVELS, SessionCalls, app, begin, new_sid, try_call, unique};
 
 #[test]
-fn an_old_snapshot_does_not_fail_an_opening_after_others_have_written_the_row() {
+fn a_login_with_an_old_snapshot_does_not_fail_after_a_write_of_others() {
     let changes = [
         (
             "changed",
@@ -27,7 +27,7 @@ fn an_old_snapshot_does_not_fail_an_opening_after_others_have_written_the_row() 
 }
 
 #[test]
-fn an_old_snapshot_does_not_fail_a_close_after_others_have_written_the_row() {
+fn a_close_with_an_old_snapshot_does_not_fail_after_a_write_of_others() {
     for level in SNAPSHOT_LEVELS {
         let (mut old, mut other) = (app(), app());
         let sid = new_sid();
@@ -64,7 +64,7 @@ fn a_close_with_an_old_snapshot_waits_for_a_write_by_hand_and_closes() {
 }
 
 #[test]
-fn an_old_snapshot_does_not_fail_a_rotation_after_others_have_written_the_row() {
+fn a_rotation_with_an_old_snapshot_does_not_fail_after_a_write_of_others() {
     for level in SNAPSHOT_LEVELS {
         let (mut old_snapshot, mut other) = (app(), app());
         let (old, new) = (new_sid(), new_sid());

@@ -72,7 +72,7 @@ fn predicate_locks_of(call: &str, idle: &str) -> i64 {
 }
 
 #[test]
-fn a_check_takes_no_predicate_locks() {
+fn without_preload_a_check_takes_no_predicate_lock() {
     for (found, idle) in [
         ("valid", "1 second"),
         ("to be touched", "1 hour"),

@@ -44,7 +44,7 @@ fn calls_on_one_session_from_many_connections_never_fail() {
 }
 
 #[test]
-fn rotations_among_other_calls_fail_only_where_the_new_session_is_open() {
+fn rotations_among_other_calls_fail_only_if_the_new_session_is_open() {
     for level in SNAPSHOT_LEVELS {
         let refusals = race_calls(level, |sid| {
             vec![

@@ -171,7 +171,7 @@ fn many_touched_sessions_are_flushed_in_small_transactions() {
 
 /// The registry is one partition, and has the sessions that are checked all the time, more than a batch, before the others.
 #[test]
-fn sessions_behind_others_that_are_always_to_be_flushed_have_their_turn() {
+fn sessions_that_follow_ever_busy_ones_are_flushed_too() {
     let (hot, cold) = (2 * BATCH as usize, 100);
     let server = preloaded::builder()
         .setting("session_timeout.max_sessions", "1500")
@@ -233,7 +233,7 @@ fn most_of_a_pass(server: &Server) -> usize {
 const OF_A_PASS: usize = 2000;
 
 #[test]
-fn a_flush_that_has_too_much_to_do_ends_after_two_seconds_and_the_next_pass_goes_on() {
+fn a_flush_ends_after_two_seconds_and_the_next_pass_resumes_it() {
     const COUNT: usize = 6000;
     let server = preloaded::builder().start();
     let database = server.database("budget");
@@ -276,7 +276,7 @@ fn a_pass_does_not_wait_for_the_table_of_parameters() {
 }
 
 #[test]
-fn a_purge_that_has_too_much_to_do_ends_after_two_seconds_and_the_next_pass_goes_on() {
+fn a_purge_ends_after_two_seconds_and_the_next_pass_resumes_it() {
     const COUNT: usize = 10_000;
     let server = preloaded::builder().start();
     let database = server.database("budget");
@@ -292,7 +292,7 @@ fn a_purge_that_has_too_much_to_do_ends_after_two_seconds_and_the_next_pass_goes
 }
 
 #[test]
-fn more_clocks_than_a_pass_can_set_back_are_set_back_by_several() {
+fn more_future_clocks_than_one_pass_can_set_take_several() {
     const COUNT: usize = 4000;
     /// Rows that one transaction sets back, at most.
     const TOGETHER: usize = 256;

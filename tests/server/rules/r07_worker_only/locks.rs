@@ -37,7 +37,7 @@ fn a_locked_table_is_left_for_next_time() {
 }
 
 #[test]
-fn a_marked_session_that_others_hold_is_ended_when_they_let_go() {
+fn an_expired_session_that_is_locked_is_ended_when_it_is_free() {
     let database = preloaded::database("marked_locked", &QUICK);
     let (mut client, mut holder) = (database.connect(), database.connect());
     let (held, free) = (new_sid(), new_sid());
@@ -62,7 +62,7 @@ fn a_marked_session_that_others_hold_is_ended_when_they_let_go() {
 }
 
 #[test]
-fn a_marked_session_that_others_held_does_not_wait_for_the_next_purge() {
+fn an_expired_session_that_was_locked_does_not_wait_for_the_next_purge() {
     let database = preloaded::database("marked_held", &QUIET);
     let (mut client, mut holder) = (database.connect(), database.connect());
     let sid = new_sid();
@@ -95,7 +95,7 @@ fn a_locked_row_is_written_when_it_is_free() {
     wait_until_flushed(&mut client, &held, touched);
 }
 
-/// The marked session makes for a pass every two seconds.
+/// The expired session makes for a pass every two seconds.
 #[test]
 fn a_locked_row_brings_no_flush_forward() {
     let params = [(param::FLUSH_INTERVAL, "5"), (param::PURGE_INTERVAL, "1 day")];

@@ -9,7 +9,7 @@ use crate::support::preloaded::{self, QUICK};
 use crate::support::{SessionCalls, new_sid, wait_for_passes, wait_until_flushed};
 
 #[test]
-fn reopened_while_the_worker_deletes_the_old_session_the_new_one_lives() {
+fn a_login_while_the_worker_deletes_the_old_session_lives() {
     const SESSIONS: usize = 120;
     const ROUNDS: usize = 5;
     let database = preloaded::database("reopened", &QUICK);
@@ -29,7 +29,7 @@ fn reopened_while_the_worker_deletes_the_old_session_the_new_one_lives() {
                 // Spread over the time in which the worker comes.
                 for sid in &sids {
                     client.open(sid);
-                    assert!(client.check(sid), "a session opened anew");
+                    assert!(client.check(sid), "a session after a new login");
                     thread::sleep(Duration::from_millis(10));
                 }
             })
@@ -47,7 +47,7 @@ fn reopened_while_the_worker_deletes_the_old_session_the_new_one_lives() {
 }
 
 #[test]
-fn activity_is_written_to_the_row_as_the_same_opening() {
+fn a_flush_keeps_the_version_of_the_login() {
     let database = preloaded::database("flush", &QUICK);
     let mut client = database.connect();
     let sid = new_sid();

@@ -34,7 +34,7 @@ fn make_busy(server: &Server, template: &str, name: &str) {
 }
 
 #[test]
-fn databases_are_dropped_renamed_and_copied_under_the_worker() {
+fn databases_are_dropped_renamed_and_copied_while_a_worker_is_in_them() {
     let server = preloaded::builder().setting("autovacuum", "off").start();
     let other = server.database("other");
     let template = make_template(&server);
@@ -63,7 +63,7 @@ fn databases_are_dropped_renamed_and_copied_under_the_worker() {
 
 /// WITH (FORCE) ends no process of a superuser's for anybody else, and a worker is one.
 #[test]
-fn an_owner_drops_a_database_with_force_under_the_worker_and_the_log_has_no_fatal_line_of_it() {
+fn an_owner_drops_a_database_with_force_and_the_log_has_no_fatal_line() {
     let server = preloaded::builder().setting("autovacuum", "off").start();
     let template = make_template(&server);
     let owner = server.role("owner", "LOGIN CREATEDB");

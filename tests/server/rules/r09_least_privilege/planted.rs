@@ -7,7 +7,7 @@ use super::{CALLS, login};
 use crate::support::{SessionCalls, refusal};
 
 #[test]
-fn a_schema_planted_before_the_install_is_refused_and_the_install_leaves_nothing() {
+fn a_planted_schema_is_refused_and_the_install_leaves_nothing() {
     let owner = login("owner");
     let database = shared()
         .database_builder("planted")
@@ -84,7 +84,7 @@ fn connect_among_plants(database: &Database) -> Client {
 }
 
 #[test]
-fn planted_functions_and_operators_are_not_called_by_the_install_nor_by_any_function() {
+fn planted_functions_and_operators_are_called_by_no_function_of_ours() {
     let database = shared().database_builder("planted").without_extension().create();
     database.execute(PLANT);
     let mut client = connect_among_plants(&database);
@@ -98,7 +98,7 @@ fn planted_functions_and_operators_are_not_called_by_the_install_nor_by_any_func
 }
 
 #[test]
-fn planted_functions_and_operators_are_not_called_by_triggers_constraints_defaults_or_views() {
+fn planted_functions_and_operators_are_called_by_no_trigger_or_view_of_ours() {
     let database = shared().database("planted");
     database.execute(PLANT);
     let mut client = connect_among_plants(&database);

@@ -14,7 +14,7 @@ use crate::support::{
 const A_DAY: i64 = 24 * 60 * 60;
 
 #[test]
-fn a_failing_database_is_tried_less_and_less_often_and_the_others_are_served() {
+fn a_failing_database_is_tried_less_often_and_the_others_are_served() {
     let server = preloaded::builder().start();
     let failing = server.database("failing");
     let healthy = server.database("healthy");
@@ -74,7 +74,7 @@ fn a_failing_database_is_tried_less_and_less_often_and_the_others_are_served() {
 
 /// A schema that is swapped, a table renamed by mistake: nobody tells the launcher when it is whole again.
 #[test]
-fn a_database_whose_extension_was_not_whole_for_a_while_is_served_again() {
+fn a_database_whose_extension_was_damaged_for_a_while_is_served_again() {
     let server = preloaded::builder().start();
     let observing = preloaded::database_on(&server, "observing", &QUIET);
     let mut observer = observing.connect();
@@ -122,7 +122,7 @@ fn a_database_whose_extension_was_not_whole_for_a_while_is_served_again() {
 }
 
 #[test]
-fn a_database_that_fails_is_backed_off_from_after_the_clock_was_set_back_too() {
+fn a_failing_database_is_backed_off_from_after_the_clock_was_set_back() {
     let server = preloaded::builder().own_clock().start();
     server.set_clock(A_DAY);
     let database = preloaded::database_on(&server, "broken", &QUICK);

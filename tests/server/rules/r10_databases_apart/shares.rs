@@ -60,7 +60,7 @@ fn a_database_whose_activity_cannot_be_written_makes_room_for_another() {
 }
 
 #[test]
-fn expired_sessions_that_cannot_be_deleted_make_room_for_another_database_and_stay_expired() {
+fn expired_sessions_that_cannot_be_deleted_make_room_and_stay_expired() {
     let server = preloaded::small();
     let (modest, greedy) = (
         preloaded::database_on_small(&server, "modest", &QUIET),

@@ -79,7 +79,7 @@ fn a_database_that_keeps_its_catalogs_locked_keeps_no_worker_from_the_others() {
 }
 
 #[test]
-fn databases_are_looked_for_again_after_their_catalog_was_locked() {
+fn databases_are_looked_up_again_after_their_catalog_was_locked() {
     let server = preloaded::builder().start();
     let database = preloaded::database_on(&server, "served", &QUICK);
     let mut client = database.connect();
@@ -101,7 +101,7 @@ fn databases_are_looked_for_again_after_their_catalog_was_locked() {
 }
 
 #[test]
-fn a_database_that_allows_no_connections_is_left_alone_and_served_when_it_does() {
+fn a_database_that_allows_no_connections_is_served_once_it_does() {
     let server = preloaded::builder().start();
     let closed = server.database("closed");
     closed.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);

@@ -44,7 +44,7 @@ fn updates(database: &Database) -> (i64, i64) {
 }
 
 #[test]
-fn activity_is_written_by_hot_updates_also_where_all_rows_of_a_page_are_touched_at_once() {
+fn activity_is_written_by_hot_updates_even_if_a_whole_page_is_touched() {
     const SESSIONS: i64 = 1000;
     let server = preloaded::alone();
     let database = preloaded::database_on(&server, "flush_hot", &QUICK);

@@ -34,7 +34,7 @@ fn a_session_set_back_by_hand_and_never_checked_again_is_purged() {
 }
 
 #[test]
-fn a_session_reopened_and_never_checked_again_is_purged() {
+fn a_session_with_a_re_login_and_never_checked_again_is_purged() {
     let database = preloaded::database("purge_reopened", &QUICK);
     let mut client = database.connect();
     let sid = new_sid();
@@ -46,9 +46,9 @@ fn a_session_reopened_and_never_checked_again_is_purged() {
     assert_eq!(client.event_kinds(&sid), ["idle_expired"]);
 }
 
-/// The registry knows the opening before, and nobody has asked for the new one.
+/// The registry knows the login before, and nobody has checked the new one.
 #[test]
-fn a_session_that_was_opened_again_or_changed_and_never_checked_since_is_purged() {
+fn a_session_changed_and_never_checked_since_is_purged() {
     let server = preloaded::builder().start();
     let database = server.database("again");
     database.set_params(&[(param::FLUSH_INTERVAL, "1"), (param::PURGE_INTERVAL, "1")]);

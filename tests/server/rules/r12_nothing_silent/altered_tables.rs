@@ -24,7 +24,7 @@ fn an_added_column_that_cannot_be_filled_is_refused_by_name() {
 }
 
 #[test]
-fn a_pass_that_cannot_fill_an_added_column_shows_the_sqlstate_and_goes_on_without_it() {
+fn a_pass_that_cannot_fill_an_added_column_shows_the_sqlstate() {
     let database = preloaded::database("unfilled_event", &QUICK);
     let mut admin = database.connect();
     admin.run("ALTER TABLE session_timeout.session_event ADD COLUMN needed int NOT NULL");
@@ -94,7 +94,7 @@ fn a_table_that_has_been_altered_is_an_error_that_says_so() {
         assert!(admin.check("sid"));
         if table == "session" {
             admin.run(WITHOUT_VIEW);
-            // The index of a column that gets another type is made anew; its condition may not fit.
+            // The index of a column that gets another type is rebuilt; its condition may not fit.
             admin.run("DROP INDEX session_timeout.session_user_name_idx");
         }
         admin.run(&format!("ALTER TABLE session_timeout.{table} {alter}"));
@@ -117,7 +117,7 @@ fn a_table_that_has_been_altered_is_an_error_that_says_so() {
 }
 
 #[test]
-fn a_pass_over_altered_tables_fails_and_goes_on_when_they_are_whole_again() {
+fn a_pass_over_altered_tables_fails_until_they_are_restored() {
     let server = preloaded::alone();
     for table in [
         "config_parameter RENAME value TO val",
@@ -145,7 +145,7 @@ fn a_pass_over_altered_tables_fails_and_goes_on_when_they_are_whole_again() {
 }
 
 #[test]
-fn what_stands_in_the_place_of_a_table_is_an_error_that_says_so() {
+fn another_relation_instead_of_a_table_is_an_error_that_says_so() {
     let server = preloaded::alone();
     for table in ["session", "config_parameter"] {
         for (kind, replacement) in [
@@ -252,7 +252,7 @@ fn a_sequence_whose_numbers_could_come_again_is_an_error_that_says_so() {
 }
 
 #[test]
-fn a_key_that_has_been_taken_away_is_an_error_that_says_so() {
+fn a_dropped_key_is_an_error_that_says_so() {
     let database = preloaded::database("keyless", &QUICK);
     let mut admin = database.connect();
     admin.run(

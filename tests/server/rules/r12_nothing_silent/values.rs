@@ -7,7 +7,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_positive_time_that_would_be_rounded_to_zero_is_refused() {
+fn a_positive_time_that_rounds_to_zero_is_refused() {
     for (key, hint) in [
         (param::DELAY, "0 or less switches the limit off"),
         (param::ABSOLUTE_DELAY, "0 or less switches the limit off"),
@@ -21,7 +21,7 @@ fn a_positive_time_that_would_be_rounded_to_zero_is_refused() {
 }
 
 #[test]
-fn such_a_time_is_refused_in_a_restore_by_copy_too() {
+fn a_time_that_rounds_to_zero_is_refused_in_a_restore_by_copy() {
     use std::io::Write;
     let database = own_database();
     let mut admin = database.connect();
@@ -37,7 +37,7 @@ fn such_a_time_is_refused_in_a_restore_by_copy_too() {
 }
 
 #[test]
-fn such_a_time_that_an_earlier_version_has_stored_is_the_shortest_and_not_no_limit() {
+fn a_time_stored_earlier_that_rounds_to_zero_is_the_shortest_limit() {
     let database = own_database();
     let (mut admin, sid) = (database.connect(), new_sid());
     admin.run("ALTER TABLE session_timeout.config_parameter DISABLE TRIGGER parameter_before_write");
@@ -135,7 +135,7 @@ fn a_key_that_is_almost_ours_is_stored_with_a_warning() {
 }
 
 #[test]
-fn an_entry_that_begins_otherwise_is_refused() {
+fn an_entry_that_does_not_begin_with_a_slash_or_star_is_refused() {
     let database = own_database();
     let mut admin = database.connect();
     for list in [
