@@ -15,6 +15,9 @@ pub const SOON: Duration = Duration::from_secs(60);
 /// The levels in which nothing may fail with 40001 that is not SERIALIZABLE's own doing.
 pub const SNAPSHOT_LEVELS: [&str; 2] = ["READ COMMITTED", "REPEATABLE READ"];
 
+/// The levels in which a transaction keeps its first snapshot.
+pub const STRICT_LEVELS: [&str; 2] = ["REPEATABLE READ", "SERIALIZABLE"];
+
 /// Begins a transaction and takes its snapshot, which under REPEATABLE READ is old from here on.
 #[track_caller]
 pub fn begin(client: &mut Client, level: &str) {
@@ -145,5 +148,3 @@ pub fn let_go(client: &mut Client, hanging: InFlight<()>) {
     assert!(client.value::<bool>("SELECT pg_cancel_backend($1)", &[&hanging.pid()]));
     hanging.answer();
 }
-
-pub const STRICT_LEVELS: [&str; 2] = ["REPEATABLE READ", "SERIALIZABLE"];

@@ -5,6 +5,7 @@ use session_timeout_tests::{error_of, param};
 
 use super::{SessionCalls, new_sid, own_database};
 
+/// The keys of all parameters.
 pub const ALL_PARAMETERS: [&str; 8] = [
     param::DELAY,
     param::IGNORED_URL,
@@ -16,6 +17,7 @@ pub const ALL_PARAMETERS: [&str; 8] = [
     param::EVENT_RETENTION,
 ];
 
+/// The keys of those that are times.
 pub const TIME_PARAMETERS: [&str; 6] = [
     param::DELAY,
     param::ABSOLUTE_DELAY,

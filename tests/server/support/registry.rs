@@ -11,6 +11,7 @@ pub fn figure(client: &mut Client, name: &str) -> i64 {
     client.value(&format!("SELECT {name} FROM session_timeout.stat_session_timeout"), &[])
 }
 
+/// Opens so many sessions in one transaction: their ids.
 pub fn open_sessions(client: &mut Client, count: usize) -> Vec<String> {
     let sids: Vec<String> = (0..count).map(|_| new_sid()).collect();
     client.run("BEGIN");

@@ -23,6 +23,7 @@ pub struct Stopped {
 }
 
 impl Stopped {
+    /// Opens and uses the sessions, and stops the server.
     pub fn new() -> Self {
         let server = preloaded::builder().start();
         let database = server.database("snapshot");
@@ -32,7 +33,7 @@ impl Stopped {
         eventually("the worker's first pass", SOON, || is_resting(&database));
         database.set_params(&[(param::FLUSH_INTERVAL, "1 hour"), (param::PURGE_INTERVAL, "1 hour")]);
         open_many(&mut client, "sid", SESSIONS);
-        // Its row is not free, so that the worker leaves it.
+        // Its row is locked, so that the worker leaves it.
         client.open("expired");
         client.has_been_idle("expired", "3 hours");
         let mut holder = database.connect();
@@ -52,6 +53,7 @@ impl Stopped {
         Self { server, name, begun }
     }
 
+    /// The file.
     pub fn file(&self) -> PathBuf {
         let found = snapshot_files(&self.server);
         assert_eq!(found.len(), 1, "the file of a clean shutdown: {found:?}");
@@ -74,6 +76,7 @@ impl Stopped {
         self.assert_consumed(what);
     }
 
+    /// Waits until the server has removed the file.
     pub fn assert_consumed(&self, what: &str) {
         eventually(&format!("{what}: the file is removed"), SOON, || {
             snapshot_files(&self.server).is_empty()
@@ -125,6 +128,7 @@ pub fn write_file(server: &Server, path: &Path, bytes: &[u8]) {
     chown(path, Some(owner.uid()), Some(owner.gid())).expect("chown");
 }
 
+/// The oldest activity of the sessions `sid-2` and up.
 pub fn oldest_activity(client: &mut Client) -> DateTime<Utc> {
     client.value(
         "SELECT min(p.last_activity) FROM generate_series(2, (SELECT count(*) FROM session_timeout.session)) AS n, \

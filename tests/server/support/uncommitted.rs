@@ -6,8 +6,9 @@ use session_timeout_tests::{Database, param};
 
 use super::{SessionCalls, new_sid, wait_until_flushed};
 
+/// Changes a session's own limit by hand.
 pub const SET_LIMIT: &str = "UPDATE session_timeout.session SET idle_delay = '5 hours' \
-                         WHERE digest = session_timeout.session_digest($1)";
+                             WHERE digest = session_timeout.session_digest($1)";
 
 /// Three connections: one that changes, one that checks, one that administers.
 pub fn three_connections(database: &Database) -> (Client, Client, Client) {
@@ -30,12 +31,14 @@ pub fn touch(client: &mut Client, sid: &str) -> Option<DateTime<Utc>> {
     verdict.last_activity
 }
 
+/// Asserts that this activity is in memory.
 #[track_caller]
 pub fn assert_known(client: &mut Client, sid: &str, touched: Option<DateTime<Utc>>) {
     assert!(touched.is_some());
     assert_eq!(client.peek(sid).last_activity, touched);
 }
 
+/// Asserts that this activity is in memory, and waits until it is in the row.
 #[track_caller]
 pub fn assert_flushed(client: &mut Client, sid: &str, touched: Option<DateTime<Utc>>) {
     assert_known(client, sid, touched);

@@ -32,7 +32,7 @@ fn eight_check(database: &Database, sid: &str, level: &'static str) {
 }
 
 #[test]
-fn eight_clients_check_one_session_and_none_fails() {
+fn no_check_of_eight_clients_on_one_session_fails() {
     let database = preloaded::database("eight", &QUICK);
     let sid = new_sid();
     database.connect().open(&sid);
@@ -42,7 +42,7 @@ fn eight_clients_check_one_session_and_none_fails() {
 }
 
 #[test]
-fn eight_clients_check_a_session_whose_row_is_locked() {
+fn eight_clients_can_check_a_session_whose_row_is_locked() {
     let database = preloaded::database("eight_locked", &QUICK);
     let sid = new_sid();
     let mut holder = database.connect();
@@ -59,7 +59,7 @@ fn eight_clients_check_a_session_whose_row_is_locked() {
 }
 
 #[test]
-fn eight_clients_check_a_session_whose_close_is_not_committed() {
+fn eight_clients_can_check_a_session_whose_close_is_not_committed() {
     let database = preloaded::database("eight_closing", &QUICK);
     let sid = new_sid();
     let mut holder = database.connect();

@@ -1,4 +1,5 @@
-//! Without preload, a check waits for no lock that a transaction of others holds: it answers, and leaves the touch to the next.
+//! Without preload a check waits for no lock that another transaction holds. If it cannot write its touch at once, it
+//! leaves that to a later check.
 
 use std::time::{Duration, Instant};
 

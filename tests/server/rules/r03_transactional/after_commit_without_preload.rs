@@ -1,4 +1,4 @@
-//! The same without preload.
+//! Without preload, too, no check that starts after a commit has returned answers from before it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

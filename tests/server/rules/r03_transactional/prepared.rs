@@ -139,7 +139,7 @@ fn a_transaction_that_was_not_prepared_is_rolled_back() {
 }
 
 #[test]
-fn a_transaction_that_only_checked_can_be_prepared() {
+fn without_preload_a_transaction_that_only_checked_is_prepared() {
     let database = own_database();
     let mut app = database.connect();
     for call in [

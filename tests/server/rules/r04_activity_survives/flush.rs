@@ -1,4 +1,4 @@
-//! Activity reaches the rows, whatever keeps the worker from some of them.
+//! Activity of busy sessions reaches the rows, and eviction from the registry loses none uncounted.
 
 use std::time::Instant;
 

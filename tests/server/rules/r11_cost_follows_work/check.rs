@@ -1,4 +1,4 @@
-//! A check's cost.
+//! A check's cost does not depend on other rows of `config_parameter`.
 
 use crate::support::SessionCalls;
 use crate::support::preloaded;
