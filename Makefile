@@ -51,7 +51,7 @@ test-pg-upgrade: ## Upgrade a PostgreSQL 15 with sessions to the one of PG, by p
 soak: ## Run the tests of crashes, restarts and volume, and the one with a model, in their long form
 	@scripts/setup.sh test
 	@scripts/build.sh
-	@SOAK=1 scripts/test.sh $(or $(TESTS),live:: model::)
+	@SOAK=1 scripts/test.sh $(or $(TESTS),$$(scripts/selection.sh soak))
 
 fuzz: ## Fuzz the readers of URLs and parameters, a minute each
 	@scripts/setup.sh fuzz

@@ -2,13 +2,12 @@
 # The matrix: builds and tests on one server after the other, and ends with a table of them. Fails where any failed.
 #
 # SERVERS="16 18"    which; by default every supported version, and 17-assert
-# SHORT=1            only the tests that hang most on PostgreSQL's own code; those of the list below
+# SHORT=1            only the tests that depend most on PostgreSQL's own code; see selection.sh
 source "$(dirname "$0")/env.sh"
 become_builder "$@"
 
-short=(smoke interface dump upgrade live::rules live::transactions live::restart live::standby)
 tests=()
-if [ -n "${SHORT:-}" ]; then tests=("${short[@]}"); fi
+if [ -n "${SHORT:-}" ]; then read -r -d '' -a tests < <(scripts/selection.sh short) || true; fi
 
 if [ -n "${SERVERS:-}" ]; then
     read -r -a list <<<"$SERVERS"
@@ -52,6 +51,6 @@ done
 echo
 printf '%-10s %-8s %7s %7s %8s %7s  %s\n' server version passed failed ignored time outcome
 printf '%s\n' "${table[@]}"
-if [ -n "${SHORT:-}" ]; then echo "Short: tests whose name contains one of: ${short[*]}. All of them: make test-all"; fi
+if [ -n "${SHORT:-}" ]; then echo "Short: tests whose name contains one of: ${tests[*]}. All of them: make test-all"; fi
 echo "Logs: $logs"
 exit "$failed"

@@ -165,7 +165,7 @@ fn a_restored_database_has_the_edited_parameters_and_the_other_keys() {
 }
 
 #[test]
-fn a_restored_database_has_the_defaults_of_parameters_that_were_not_edited_or_deleted() {
+fn a_restored_database_has_the_defaults_of_unedited_and_deleted_parameters() {
     for_each_copy(|copy, way| {
         assert_eq!(
             stored_value(copy, param::EVENT_RETENTION).as_deref(),

@@ -147,7 +147,7 @@ fn a_user_name_of_any_bytes_is_kept_shown_and_revoked() {
 }
 
 #[test]
-fn a_refused_value_of_any_bytes_is_told_in_a_message_that_every_client_can_read() {
+fn the_message_for_a_refused_value_is_readable_in_every_encoding() {
     in_each_encoding(|client, case| {
         for key in [
             param::DELAY,
@@ -174,7 +174,7 @@ fn a_refused_value_of_any_bytes_is_told_in_a_message_that_every_client_can_read(
 }
 
 #[test]
-fn a_refused_key_of_any_bytes_is_told_in_a_message_that_every_client_can_read() {
+fn the_message_for_a_refused_key_is_readable_in_every_encoding() {
     in_each_encoding(|client, case| {
         let statement = format!(
             "SELECT session_timeout.set_param('inactive_session_time_out_' || {}, '1')",
@@ -201,7 +201,7 @@ fn another_key_and_value_of_any_bytes_are_stored_as_they_are() {
 }
 
 #[test]
-fn an_ignored_url_of_another_script_matches_in_its_escaped_form_in_each_encoding() {
+fn an_ignored_url_of_another_script_matches_in_its_escaped_form() {
     in_each_encoding(|client, case| {
         client.open("sid");
         for step in [
@@ -275,7 +275,7 @@ fn raw_bytes_of_a_client_are_the_session_id_where_nothing_is_converted() {
 }
 
 #[test]
-fn a_refused_value_of_raw_bytes_is_told_to_a_client_in_its_encoding() {
+fn the_message_for_a_refused_raw_value_is_in_the_clients_encoding() {
     let database = database_in("LATIN1");
     let mut command = database.program("psql");
     command

@@ -1,8 +1,8 @@
 //! Tests on a real server, over many connections.
 
-mod in_flight;
 mod support;
 
+mod altered_tables;
 mod checks;
 mod concurrency;
 mod documentation;
@@ -12,13 +12,14 @@ mod events;
 mod ignored_urls;
 mod interface;
 mod lifecycle;
-mod live;
 mod log;
 mod model;
 mod monitoring;
 mod parameters;
-mod pg_upgrade;
-mod privileges;
+mod pooler;
+mod replication;
+mod rules;
 mod smoke;
-mod transactions;
 mod upgrade;
+mod views;
+mod worker;

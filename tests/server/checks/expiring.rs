@@ -5,7 +5,7 @@ use session_timeout_tests::param;
 use crate::support::{SessionCalls, app, new_sid, own_database};
 
 #[test]
-fn expired_is_final_also_when_the_delay_is_raised_later() {
+fn expired_is_final_even_if_the_delay_is_raised() {
     let database = own_database();
     let (mut app, sid) = (database.connect(), new_sid());
     app.open(&sid);
@@ -16,7 +16,7 @@ fn expired_is_final_also_when_the_delay_is_raised_later() {
 }
 
 #[test]
-fn an_expired_session_is_valid_again_once_it_is_opened_again() {
+fn an_expired_session_is_valid_again_after_a_login() {
     let (mut app, sid) = (app(), new_sid());
     app.open(&sid);
     app.has_been_idle(&sid, "3 hours");
@@ -35,7 +35,7 @@ fn the_row_of_an_expired_session_is_deleted() {
 }
 
 #[test]
-fn without_preload_an_expiry_shares_the_fate_of_its_transaction() {
+fn without_preload_a_rollback_undoes_an_expiry() {
     let (mut app, sid) = (app(), new_sid());
     app.open(&sid);
     app.has_been_idle(&sid, "3 hours");
@@ -47,7 +47,7 @@ fn without_preload_an_expiry_shares_the_fate_of_its_transaction() {
 }
 
 #[test]
-fn without_preload_a_touch_shares_the_fate_of_its_transaction() {
+fn without_preload_a_rollback_undoes_a_touch() {
     let (mut app, sid) = (app(), new_sid());
     app.open(&sid);
     app.has_been_idle(&sid, "1 hour");

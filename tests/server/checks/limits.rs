@@ -3,8 +3,7 @@
 use session_timeout_tests::param;
 
 use super::IGNORED;
-use crate::in_flight::InFlight;
-use crate::support::{DELAY, SessionCalls, app, assert_about, assert_just_now, new_sid, own_database};
+use crate::support::{DELAY, InFlight, SessionCalls, app, assert_about, assert_just_now, new_sid, own_database};
 
 #[test]
 fn a_session_older_than_its_absolute_delay_is_not_valid() {
@@ -56,7 +55,7 @@ fn under_skip_check_the_delay_is_not_evaluated_on_an_ignored_url() {
 }
 
 #[test]
-fn under_skip_check_polling_does_not_save_an_idle_session_from_its_next_counting_request() {
+fn under_skip_check_polling_does_not_save_an_idle_session() {
     let (mut app, sid) = (app(), new_sid());
     app.open(&sid);
     app.has_been_idle(&sid, "3 hours");

@@ -53,7 +53,7 @@ fn a_peek_expires_nothing() {
 }
 
 #[test]
-fn what_only_a_peek_has_seen_expired_a_higher_limit_can_save() {
+fn a_higher_limit_saves_what_only_a_peek_has_seen_expired() {
     let database = own_database();
     let (mut app, sid) = (database.connect(), new_sid());
     app.open(&sid);

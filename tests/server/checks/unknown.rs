@@ -15,7 +15,7 @@ fn a_session_never_opened_is_unknown() {
 }
 
 #[test]
-fn of_an_unknown_session_a_verdict_says_nothing_more() {
+fn a_verdict_of_an_unknown_session_is_otherwise_empty() {
     let verdict = app().verdict(&new_sid());
     assert_eq!(
         (verdict.user_name, verdict.opened_at, verdict.last_activity),

@@ -54,7 +54,7 @@ fn an_expired_session_whose_row_is_gone_is_unknown() {
 }
 
 #[test]
-fn while_the_row_of_an_expired_session_is_there_every_check_says_which_limit_it_was() {
+fn every_check_names_the_limit_while_an_expired_row_is_there() {
     let (mut app, sid) = (app(), new_sid());
     app.open(&sid);
     app.has_been_idle(&sid, "3 hours");

@@ -8,7 +8,7 @@ use session_timeout_tests::param;
 use session_timeout_tests::postgres::{Client, Row};
 
 use super::root;
-use crate::live::support::{QUIET, database};
+use crate::support::preloaded::{self, QUIET};
 use crate::support::{SessionCalls, own_database};
 
 /// A call, and the tables on which it holds RowExclusive.
@@ -148,7 +148,7 @@ fn without_preload_functions_lock_what_the_docs_say() {
 
 #[test]
 fn preloaded_functions_lock_what_the_docs_say() {
-    let database = database("locks", &QUIET);
+    let database = preloaded::database("locks", &QUIET);
     let mut client = database.connect();
     assert_locked(&mut client, ALWAYS);
     assert_locked(&mut client, PRELOADED);

@@ -8,9 +8,9 @@
 
 mod answer;
 mod links;
-mod listed;
 mod locks;
 mod page;
+mod selections;
 mod tables;
 
 use std::path::{Path, PathBuf};
@@ -19,8 +19,7 @@ use std::{env, fs};
 use session_timeout_tests::postgres::{Client, Error, SimpleQueryMessage};
 use session_timeout_tests::{Database, Server};
 
-use crate::live::support::preloaded;
-use crate::support::SessionCalls;
+use crate::support::{SessionCalls, preloaded};
 use answer::agrees;
 use page::{Page, Statement};
 
@@ -46,7 +45,7 @@ fn pages() -> Vec<PathBuf> {
 
 /// A preloaded server with the roles.
 fn server() -> Server {
-    let server = preloaded().start();
+    let server = preloaded::builder().start();
     for role in ROLES {
         server.execute(&format!("CREATE ROLE {role}"));
     }

@@ -3,8 +3,7 @@
 use std::fs;
 
 use super::root;
-use crate::live::support::live;
-use crate::support::{SessionCalls, app};
+use crate::support::{SessionCalls, app, preloaded};
 
 /// The rows of a page's tables whose first cell is code that begins with `prefix`: each as its cells, without backticks.
 #[track_caller]
@@ -22,7 +21,7 @@ fn rows(page: &str, prefix: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_readme_lists_the_parameters_there_are_with_their_defaults() {
+fn the_readme_lists_the_parameters_with_their_defaults() {
     let listed: Vec<_> = rows("README.md", "inactive_session_time_out_")
         .into_iter()
         // A default that is too long for a line is broken at its commas.
@@ -48,7 +47,7 @@ fn the_settings_of_the_server_have_the_defaults_and_ranges_that_the_docs_say() {
         .into_iter()
         .map(|row| (row[0].clone(), [numbers(&row[1]), numbers(&row[2])].concat()))
         .collect();
-    let mut client = live().connect();
+    let mut client = preloaded::server().connect();
     let there: Vec<String> = client
         .query("SELECT name FROM pg_settings WHERE name LIKE 'session_timeout.%'", &[])
         .expect("the settings")

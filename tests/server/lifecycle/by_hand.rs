@@ -87,7 +87,7 @@ fn activity_set_to_the_end_of_time_by_hand_does_not_fail_a_check() {
 }
 
 #[test]
-fn an_opening_set_by_hand_is_honoured() {
+fn an_opened_at_set_by_hand_is_honoured() {
     let (mut app, sid) = (app(), new_sid());
     app.open_limited(&sid, None, Some("1 hour"));
     update(&mut app, &sid, "opened_at = clock_timestamp() - interval '2 hours'");

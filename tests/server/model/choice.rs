@@ -26,7 +26,7 @@ impl Connection<'_> {
             1 => Op::Verdict(sid, Request::Counts),
             2 | 3 => Op::Rotate { old: sid, new: other },
             4 => Op::Rotate { old: other, new: sid },
-            5 => self.an_opening(sid),
+            5 => self.a_login(sid),
             6 => Op::Peek(sid),
             _ => self.a_purge(),
         }
@@ -40,7 +40,7 @@ impl Connection<'_> {
             .weighted(&[26, 20, 9, 4, 9, 4, 3, 5, 9, 6, 5, 1, 3, whole_table, whole_table])
         {
             0 => self.a_look(sid),
-            1 => self.an_opening(sid),
+            1 => self.a_login(sid),
             2 => Op::Close(sid),
             3 => Op::CloseUser {
                 user: self.any_user(),
@@ -64,7 +64,7 @@ impl Connection<'_> {
                     0 => Activity::Ago(ago),
                     1 => Activity::Ahead(ago),
                     2 => Activity::Unchanged,
-                    _ => Activity::Opening,
+                    _ => Activity::Login,
                 };
                 Op::SetActivity(sid, activity)
             }
@@ -81,7 +81,7 @@ impl Connection<'_> {
         }
     }
 
-    pub(super) fn an_opening(&mut self, sid: usize) -> Op {
+    pub(super) fn a_login(&mut self, sid: usize) -> Op {
         Op::Open {
             sid,
             user: self.rng.percent(85).then(|| self.any_user()),

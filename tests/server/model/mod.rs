@@ -58,7 +58,7 @@ mod writes;
 use std::env;
 use std::time::Instant;
 
-use crate::live::support::preloaded;
+use crate::support::preloaded;
 use run::{Run, seed};
 use theme::THEMES;
 
@@ -78,7 +78,7 @@ fn the_model_allows_every_answer_of_the_server() {
         Err(_) => THEMES.len(),
     };
     let only = env::var("THEME").ok();
-    let server = preloaded()
+    let server = preloaded::builder()
         .setting("deadlock_timeout", "50ms")
         // So that databases come and go between two looks of the launcher.
         .setting("session_timeout.naptime", "2")

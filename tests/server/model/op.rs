@@ -42,8 +42,8 @@ pub enum Activity {
     Ahead(Micros),
     /// What the row has already.
     Unchanged,
-    /// That of the opening.
-    Opening,
+    /// That of the login.
+    Login,
 }
 
 /// Which rows.
@@ -204,7 +204,7 @@ pub enum Answer {
     Verdict(Verdict),
     /// Of many checks, by sid.
     Checks(Vec<(usize, bool)>),
-    /// The clocks of the row that was written: its opening and its activity. None where no row was.
+    /// The clocks of the row that was written: its login and its activity. None where no row was.
     Row(Option<(Micros, Micros)>),
     /// The sids whose rows were deleted.
     Deleted(Vec<usize>),

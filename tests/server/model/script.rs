@@ -13,7 +13,7 @@ impl Connection<'_> {
     /// One unit of work, from which everything is rolled back or committed.
     pub fn unit(&mut self) {
         let units = self.run.theme().units;
-        // Over: the transaction is, and the next unit begins anew.
+        // Over: the transaction is, and the next unit starts.
         let _: Result<(), Over> = match self.rng.weighted(&units) {
             0 => self.look(),
             1 => self.request(),
@@ -107,7 +107,7 @@ impl Connection<'_> {
         if self.rng.percent(80) {
             self.begin(Isolation::ReadCommitted);
             if self.rng.percent(60) {
-                let op = self.an_opening(sid);
+                let op = self.a_login(sid);
                 self.run(&op)?;
             }
             let ago = self.rng.pick(&[2 * SECOND, 4 * SECOND, 10 * SECOND, 3600 * SECOND]);
@@ -186,7 +186,7 @@ impl Connection<'_> {
         }
         for _ in 0..self.rng.below(6) {
             let sid = self.cold_sid();
-            let op = self.an_opening(sid);
+            let op = self.a_login(sid);
             self.run(&op)?;
             if self.rng.percent(60) {
                 self.run(&Op::SetActivity(sid, Activity::Ago(20 * SECOND)))?;

@@ -96,7 +96,7 @@ impl Run<'_> {
                 wrong.push(format!("{what}\n{}{}", details[sid], model.records.about(sid, true)));
             }
         }
-        model.begin_anew(&rows);
+        model.restart_from(&rows);
         drop(model);
         for what in wrong.iter().take(3) {
             self.disagree(what);
@@ -157,7 +157,7 @@ impl Model {
     }
 
     /// Forgets what came before, now that it has been compared.
-    fn begin_anew(&mut self, rows: &BTreeSet<usize>) {
+    fn restart_from(&mut self, rows: &BTreeSet<usize>) {
         for (sid, known) in self.sids.iter_mut().enumerate() {
             known.ended.clear();
             known.unclear = false;
@@ -174,7 +174,7 @@ impl Model {
         self.forget_clocks();
     }
 
-    /// Forgets the clocks of logins that are over, and numbers the others anew.
+    /// Forgets the clocks of logins that are over, and numbers the others again.
     fn forget_clocks(&mut self) {
         let mut old: Vec<Option<Clocks>> = std::mem::take(&mut self.clocks).into_iter().map(Some).collect();
         for sid in &mut self.sids {

@@ -90,7 +90,7 @@ impl Op {
                     Activity::Ago(time) => format!("clock_timestamp() - {}", interval(Some(*time))),
                     Activity::Ahead(time) => format!("clock_timestamp() + {}", interval(Some(*time))),
                     Activity::Unchanged => "last_activity".to_owned(),
-                    Activity::Opening => "opened_at".to_owned(),
+                    Activity::Login => "opened_at".to_owned(),
                 };
                 update(*sid, &format!("last_activity = {activity}"))
             }

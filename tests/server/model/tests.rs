@@ -296,7 +296,7 @@ fn sessions_deleted_before_an_extension_that_was_rolled_back_are_closed() {
 }
 
 #[test]
-fn sessions_of_a_new_extension_are_judged_by_its_parameters_in_old_transactions_too() {
+fn old_transactions_judge_by_the_parameters_of_the_new_extension() {
     let mut script = Script::new();
     script.open(SID, None);
     let mut old = script.begin();

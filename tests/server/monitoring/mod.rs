@@ -12,9 +12,7 @@ use session_timeout_tests::postgres::Client;
 use session_timeout_tests::serde_json::Value;
 use session_timeout_tests::{Database, Server, eventually, serde_json, shared};
 
-use crate::in_flight::SOON;
-use crate::live::support::{self, live};
-use crate::support::SessionCalls;
+use crate::support::{SOON, SessionCalls, preloaded};
 use collector::{Collector, Kind, Metric};
 use promql::Use;
 
@@ -41,8 +39,8 @@ fn as_monitor(server: &'static Server, test: fn(&mut Client)) {
 /// What a scrape of a preloaded server finds: a database's worker has made a pass, and a session was checked.
 #[track_caller]
 fn scrape_of_a_live_server(test: fn(&Collector, &Database, &mut Client)) {
-    let role = live().role("monitor", "LOGIN IN ROLE pg_monitor");
-    let database = support::database("monitored", &[]);
+    let role = preloaded::server().role("monitor", "LOGIN IN ROLE pg_monitor");
+    let database = preloaded::database("monitored", &[]);
     let mut app = database.connect();
     app.open("sid");
     assert!(app.check("sid"));

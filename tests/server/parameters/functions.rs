@@ -2,8 +2,8 @@
 
 use session_timeout_tests::param;
 
-use super::{stored, without_rows};
-use crate::support::{SessionCalls, app, own_database};
+use super::without_rows;
+use crate::support::{SessionCalls, app, own_database, parameter_value};
 
 #[test]
 fn set_param_returns_the_old_value() {
@@ -24,7 +24,7 @@ fn set_param_writes_the_value() {
     let mut admin = database.connect();
     for value in ["first", "second"] {
         admin.set_param("mine", Some(value));
-        assert_eq!(stored(&mut admin, "mine").as_deref(), Some(value));
+        assert_eq!(parameter_value(&mut admin, "mine").as_deref(), Some(value));
     }
 }
 
@@ -33,7 +33,7 @@ fn set_param_to_null_deletes_the_row() {
     let database = own_database();
     let mut admin = database.connect();
     admin.set_param(param::DELAY, None);
-    assert_eq!(stored(&mut admin, param::DELAY), None);
+    assert_eq!(parameter_value(&mut admin, param::DELAY), None);
 }
 
 #[test]

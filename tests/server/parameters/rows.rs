@@ -2,8 +2,8 @@
 
 use session_timeout_tests::{error_of, param};
 
-use super::{INSERT, SET_PARAM, UPDATE, stored};
-use crate::support::{SessionCalls, assert_just_now, own_database};
+use super::{INSERT, SET_PARAM, UPDATE};
+use crate::support::{SessionCalls, assert_just_now, own_database, parameter_value};
 
 #[test]
 fn a_write_is_dated() {
@@ -35,7 +35,7 @@ fn an_inserted_row_replaces_a_seeded_one_that_nobody_has_edited() {
     let database = own_database();
     let mut admin = database.connect();
     admin.run(INSERT.change);
-    assert_eq!(stored(&mut admin, param::DELAY).as_deref(), Some("3600"));
+    assert_eq!(parameter_value(&mut admin, param::DELAY).as_deref(), Some("3600"));
 }
 
 #[test]
@@ -58,6 +58,6 @@ fn an_insert_on_conflict_do_update_writes_the_value_over_any_row() {
              ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value",
             &[&param::DELAY, &value],
         );
-        assert_eq!(stored(&mut admin, param::DELAY).as_deref(), Some(value));
+        assert_eq!(parameter_value(&mut admin, param::DELAY).as_deref(), Some(value));
     }
 }

@@ -3,8 +3,7 @@
 use session_timeout_tests::chrono::TimeDelta;
 use session_timeout_tests::param;
 
-use super::{TIMES, stored};
-use crate::support::{SessionCalls, new_sid, own_database};
+use crate::support::{SessionCalls, TIME_PARAMETERS, new_sid, own_database, parameter_value};
 
 /// The microseconds that PostgreSQL reads in an interval, a month being 30 days.
 const MICROSECONDS_IN_POSTGRESQL: &str = "
@@ -97,7 +96,7 @@ fn a_time_that_postgresql_reads_as_zero_or_less_switches_a_limit_off() {
 fn every_parameter_that_is_a_time_takes_seconds_and_intervals() {
     let database = own_database();
     let mut admin = database.connect();
-    for key in TIMES {
+    for key in TIME_PARAMETERS {
         for value in [
             "90",
             " 90 ",
@@ -108,7 +107,7 @@ fn every_parameter_that_is_a_time_takes_seconds_and_intervals() {
             "1000000 years",
         ] {
             admin.set_param(key, Some(value));
-            assert_eq!(stored(&mut admin, key).as_deref(), Some(value), "{key}");
+            assert_eq!(parameter_value(&mut admin, key).as_deref(), Some(value), "{key}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Databases that were made by an earlier version: its SQL works with this library, and can be updated to the newest.
 
-pub mod objects;
+mod objects;
+mod pg_upgrade;
 mod released;
 
 use session_timeout_tests::postgres::Client;

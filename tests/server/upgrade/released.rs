@@ -4,9 +4,7 @@ use session_timeout_tests::postgres::Client;
 use session_timeout_tests::{Database, Server, eventually, param, shared};
 
 use super::{database_of, newest, released, version_in};
-use crate::in_flight::SOON;
-use crate::live::support::{is_resting, live};
-use crate::support::{SessionCalls, new_sid, unique};
+use crate::support::{SOON, SessionCalls, is_resting, new_sid, preloaded, unique};
 
 const UPDATE: &str = "ALTER EXTENSION inactive_session_timeout UPDATE";
 
@@ -63,7 +61,7 @@ fn use_it(client: &mut Client) {
 #[track_caller]
 fn for_each_release(test: fn(&Database)) {
     for version in released() {
-        for server in [shared(), live()] as [&Server; 2] {
+        for server in [shared(), preloaded::server()] as [&Server; 2] {
             test(&database_of(server, &version));
         }
     }
@@ -123,7 +121,7 @@ fn an_update_keeps_sessions_events_and_parameters() {
 #[track_caller]
 fn for_each_live_release(test: fn(&Database)) {
     for version in released() {
-        let database = database_of(live(), &version);
+        let database = database_of(preloaded::server(), &version);
         eventually("the worker's first pass", SOON, || is_resting(&database));
         test(&database);
     }

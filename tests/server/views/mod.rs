@@ -1,0 +1,5 @@
+//! What the views show.
+
+mod active_session;
+mod stat_session_timeout;
+mod stat_worker;
