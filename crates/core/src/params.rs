@@ -123,25 +123,27 @@ impl Key {
     }
 
     fn list() -> String {
-        format!("The parameters are: {}.", Self::ALL.map(Self::name).join(", "))
+        format!("Valid parameters are: {}.", Self::ALL.map(Self::name).join(", "))
     }
 
     /// What its value may be, with an example.
     const fn hint(self) -> &'static str {
         match self {
             Self::Delay | Self::AbsoluteDelay => {
-                "Give seconds or an interval, for example 7200 or 15 minutes; 0 or less switches the limit off."
+                "Specify a number of seconds or an interval, for example 7200 or 15 minutes; 0 or less disables the limit."
             }
             Self::IgnoredUrl => url::LIST_HINT,
             Self::IgnoredUrlMode => {
-                "Give skip_check (the idle delay is not checked on ignored URLs) or no_refresh (it is checked, and \
-                 activity stays as it is)."
+                "Specify skip_check (the idle delay is not checked on ignored URLs) or no_refresh (it is checked, but \
+                 activity is not updated)."
             }
-            Self::Warning => "Give seconds or an interval, 0 or more, for example 300 or 5 minutes.",
+            Self::Warning => "Specify a number of seconds or an interval, 0 or more, for example 300 or 5 minutes.",
             Self::FlushInterval | Self::PurgeInterval => {
-                "Give seconds or an interval, more than 0, for example 60 or 1 minute."
+                "Specify a number of seconds or an interval, greater than 0, for example 60 or 1 minute."
             }
-            Self::EventRetention => "Give seconds or an interval, 0 or more, for example 30 days; 0 keeps no events.",
+            Self::EventRetention => {
+                "Specify a number of seconds or an interval, 0 or more, for example 30 days; 0 keeps no events."
+            }
         }
     }
 }
@@ -224,7 +226,7 @@ impl Params {
             Key::AbsoluteDelay => self.absolute_delay = positive(time(key, value)?),
             Key::IgnoredUrl => {
                 self.ignored_urls = IgnoredUrls::parse(value).map_err(|error| ParamError {
-                    message: format!("{}: {error}", key.name()),
+                    message: format!("invalid value for parameter \"{}\": {error}", key.name()),
                     hint: key.hint().to_owned(),
                 })?;
             }
@@ -232,7 +234,8 @@ impl Params {
                 let mode = [IgnoredUrlMode::SkipCheck, IgnoredUrlMode::NoRefresh]
                     .into_iter()
                     .find(|mode| mode.name().as_bytes() == value.trim_ascii());
-                self.ignored_url_mode = mode.ok_or_else(|| refused(key, value, "is not a mode"))?;
+                self.ignored_url_mode =
+                    mode.ok_or_else(|| refused(key, value, "it must be skip_check or no_refresh"))?;
             }
             Key::Warning => self.warning = not_negative(key, value)?,
             Key::FlushInterval => self.flush_interval = more_than_zero(key, value)?,
@@ -263,7 +266,7 @@ pub fn validate(key: &[u8], value: &[u8]) -> Result<(), ParamError> {
     };
     Params::default().set(key, value)?;
     if key.is_time() && span::is_lost_in_rounding(value) {
-        return Err(refused(key, value, "is more than 0 but would be rounded to 0"));
+        return Err(refused(key, value, "it is greater than 0 but would be rounded to 0"));
     }
     Ok(())
 }
@@ -301,13 +304,17 @@ impl ParamError {
 
 fn refused(key: Key, value: &[u8], why: &str) -> ParamError {
     ParamError {
-        message: format!("{}: value \"{}\" {why}", key.name(), excerpt(value)),
+        message: format!(
+            "invalid value \"{}\" for parameter \"{}\": {why}",
+            excerpt(value),
+            key.name()
+        ),
         hint: key.hint().to_owned(),
     }
 }
 
 fn time(key: Key, value: &[u8]) -> Result<TimeDelta, ParamError> {
-    span::parse(value).map_err(|error| refused(key, value, &format!("is not a time: {error}")))
+    span::parse(value).map_err(|error| refused(key, value, &error.to_string()))
 }
 
 fn positive(time: TimeDelta) -> Option<TimeDelta> {
@@ -317,12 +324,12 @@ fn positive(time: TimeDelta) -> Option<TimeDelta> {
 fn not_negative(key: Key, value: &[u8]) -> Result<TimeDelta, ParamError> {
     let time = time(key, value)?;
     if time < TimeDelta::zero() {
-        Err(refused(key, value, "is negative"))
+        Err(refused(key, value, "it must not be negative"))
     } else {
         Ok(time)
     }
 }
 
 fn more_than_zero(key: Key, value: &[u8]) -> Result<TimeDelta, ParamError> {
-    positive(time(key, value)?).ok_or_else(|| refused(key, value, "is not more than 0"))
+    positive(time(key, value)?).ok_or_else(|| refused(key, value, "it must be greater than 0"))
 }

@@ -47,7 +47,7 @@ fn parse_total(text: &[u8]) -> Result<Total, SpanError> {
     }
 }
 
-/// Why a text is not a span of time. Its display continues a sentence such as `value "x" is not a time: `.
+/// Why a text is not a span of time. Its display gives the reason in a message such as `invalid value "x": …`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpanError {
@@ -58,7 +58,7 @@ pub enum SpanError {
     #[error("\"{0}\" is not a unit of time")]
     UnknownUnit(String),
     /// The same unit, or what a field such as `01:30` already says, stands there twice.
-    #[error("it gives {0} twice")]
+    #[error("{0} are given twice")]
     Repeated(&'static str),
     /// Anything else that is not in the grammar.
     #[error("it is neither a number of seconds nor an interval")]

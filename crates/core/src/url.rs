@@ -379,14 +379,14 @@ fn without_parameters(path: &[u8]) -> Cow<'_, [u8]> {
 ///
 /// Its display is the message, without the parameter's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("entry \"{entry}\" begins with neither / nor *")]
+#[error("entry \"{entry}\" must begin with / or *")]
 pub struct UrlError {
     entry: String,
 }
 
 /// What a list of ignored URLs may be.
-pub(crate) const LIST_HINT: &str = "List paths, separated by commas or newlines, without scheme, host or query; * stands \
-    for any characters, for example /longpolling/*,/websocket.";
+pub(crate) const LIST_HINT: &str = "Specify paths separated by commas or newlines, without scheme, host or query; * \
+    matches any characters, for example /longpolling/*,/websocket.";
 
 /// The longest [`excerpt`], in characters.
 const EXCERPT_MAX: usize = 60;
