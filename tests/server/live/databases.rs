@@ -269,12 +269,7 @@ fn databases_are_looked_for_again_after_their_catalog_was_locked() {
     let mut client = database.connect();
     let mut holder = server.connect();
     holder.run("BEGIN; LOCK TABLE pg_catalog.pg_database IN ACCESS EXCLUSIVE MODE");
-    let said = || {
-        server
-            .log()
-            .matches("could not look for new and dropped databases")
-            .count()
-    };
+    let said = || server.log().matches("could not scan pg_database").count();
     eventually("the launcher has given up waiting", SOON, || said() > 0);
     open_expired(&mut client, "forgotten");
     holder.run("ROLLBACK");
@@ -306,7 +301,7 @@ fn a_database_beyond_those_that_are_held_is_warned_of_and_served_from_its_rows()
     let said = || {
         server
             .log()
-            .matches("LOG:  all 1 places for databases are taken")
+            .matches("LOG:  out of places for databases: all 1 are in use")
             .count()
     };
     eventually("the launcher says it", SOON, || said() > 0);
@@ -753,9 +748,7 @@ fn where_no_worker_process_is_free_maintenance_waits_and_says_so_once() {
         client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]),
         0
     );
-    let said = server.log()[begun..]
-        .matches("no background worker slot is free")
-        .count();
+    let said = server.log()[begun..].matches("out of background worker slots").count();
     assert_eq!(said, 1, "it is said {said} times");
 
     enough.store(true, Ordering::Relaxed);

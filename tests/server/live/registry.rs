@@ -79,7 +79,7 @@ fn a_full_registry_is_said_once_in_the_log() {
     let said = || {
         let log = server.log();
         log.lines()
-            .filter(|line| line.contains("the session registry is full"))
+            .filter(|line| line.contains("session registry is full"))
             .count()
     };
     let before = said();

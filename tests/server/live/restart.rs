@@ -367,7 +367,10 @@ fn a_start_that_fails_keeps_what_was_saved() {
     let bytes = fs::read(&file).expect("the file");
     let fails = |what: &str, options: &[&str]| {
         let log = server.fail_to_start(options);
-        assert!(log.contains("read the activity of"), "{what}: it failed before:\n{log}");
+        assert!(
+            log.contains("restored the activity of"),
+            "{what}: it failed before:\n{log}"
+        );
         assert!(
             fs::read(&file).is_ok_and(|now| now == bytes),
             "{what}: the file has changed"
@@ -404,7 +407,7 @@ fn a_start_that_fails_keeps_what_was_saved() {
 /// At any time before the launcher runs.
 #[test]
 fn a_start_that_is_cut_off_keeps_what_was_saved() {
-    for said in ["read the activity of", "ready to accept connections"] {
+    for said in ["restored the activity of", "ready to accept connections"] {
         for signal in ["KILL", "QUIT", "INT"] {
             let stopped = Stopped::new();
             // So that there is none, however late the signal comes.
@@ -559,7 +562,7 @@ fn a_snapshot_that_cannot_be_removed_is_reported() {
     set_mode(0o500);
     stopped.server.start();
     eventually("it is said", SOON, || {
-        stopped.server.log().contains("could not remove \"pg_stat")
+        stopped.server.log().contains("could not remove file \"pg_stat")
     });
     stopped.server.stop(Shutdown::Immediate);
     set_mode(0o700);
@@ -581,7 +584,7 @@ fn a_snapshot_that_cannot_be_written_is_reported() {
     assert_eq!(check_many(&mut client, "sid", 10), 10);
     drop(client);
     server.stop(Shutdown::Fast);
-    assert!(server.log().contains("could not write \"pg_stat"));
+    assert!(server.log().contains("could not write file \"pg_stat"));
     fs::remove_dir(&unfinished).expect("it is taken away");
     server.start();
     assert_eq!(check_many(&mut database.connect(), "sid", 10), 10);
