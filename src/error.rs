@@ -1,7 +1,7 @@
-//! Every error that this extension raises: SQLSTATE, what was wrong, what is allowed.
+//! Every error that this extension raises: SQLSTATE, message, hint.
 //!
-//! No message shows a session id; `entry` keeps the statement out of the log. Messages are ASCII, since the server's
-//! encoding may be any.
+//! No message contains a session id, and `pg::fcall` keeps the statement out of the log. Messages are ASCII, because they
+//! must be valid in every server encoding.
 
 use std::ffi::{CStr, CString};
 
@@ -9,55 +9,55 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys::panic::ErrorReport};
 use session_timeout_core::digest::{MAX_SID_BYTES, MAX_USER_NAME_BYTES};
 use session_timeout_core::params::{self, ParamError};
 
-/// What went wrong, for the person who reads it.
+/// An error that is reported to the client.
 #[derive(Debug)]
 pub enum Error {
-    /// A session id of more than 1024 bytes. It is never shown.
+    /// A session id of more than 1024 bytes. The message does not contain it.
     SidTooLong { bytes: usize },
-    /// A session cannot be opened under a NULL or empty id.
+    /// A NULL or empty session id for `open_session`.
     SidMissing,
     /// A user name of more than 1024 bytes.
     UserNameTooLong { bytes: usize },
-    /// A session's own limit that is not positive.
+    /// An argument of `open_session` that must be a positive interval.
     LimitNotPositive { argument: &'static str },
-    /// `rotate_session` to an id under which a session is open.
+    /// `rotate_session` to the id of an open session.
     AlreadyOpen,
-    /// A parameter key or value that is refused.
+    /// An unrecognized parameter, or an invalid value.
     Parameter(ParamError),
-    /// A NULL key.
+    /// A NULL parameter key.
     KeyMissing,
-    /// `PREPARE TRANSACTION` after sessions or parameters were changed.
+    /// `PREPARE TRANSACTION` in a transaction that has changed sessions or parameters.
     PrepareAfterChange,
-    /// The extension is not in this database.
+    /// This database does not have the extension.
     NotInstalled,
-    /// The extension is in this database, but not all of its tables and sequences are, under their names.
+    /// This database has the extension, but a table or sequence of it is missing or renamed.
     ObjectsMissing,
-    /// A trigger function called otherwise.
+    /// A trigger function that was not called by a trigger on its table.
     NotATrigger { function: &'static str },
-    /// A column that somebody has added to one of our tables, which has no value in a new row and needs one.
+    /// A NOT NULL column without a default that was added to one of the extension's tables.
     ColumnNeedsValue { column: CString },
-    /// A column that somebody has added to one of our tables, computed from others and stored.
+    /// A stored generated column that was added to one of the extension's tables.
     ColumnGenerated { column: CString },
-    /// A table of ours under another name.
+    /// One of the extension's tables was renamed.
     TableRenamed { table: CString },
-    /// Something else under the name of a table of ours: a view, say.
+    /// Another kind of relation, such as a view, has the name of one of the extension's tables.
     NotATable { table: CString },
-    /// A column of ours that somebody has dropped or renamed.
+    /// A column of one of the extension's tables was dropped or renamed.
     ColumnMissing { table: CString, column: &'static CStr },
-    /// A column of ours to which somebody has given another type.
+    /// A column of one of the extension's tables has another type.
     ColumnTypeAltered {
         table: CString,
         column: &'static CStr,
         is: CString,
         was: CString,
     },
-    /// The unique index by which rows are found is gone.
+    /// The unique index that finds the rows is missing.
     KeyIndexMissing { table: CString, column: &'static CStr },
-    /// A sequence of ours that may give a number again.
+    /// One of the extension's sequences was altered and may return a value twice.
     SequenceAltered { sequence: CString },
-    /// A type that our functions return, with other columns.
+    /// The composite type that a function returns has other columns.
     RowTypeAltered { row_type: CString },
-    /// A row changed under a lock that should have kept it: a trigger of the same command wrote it.
+    /// A trigger fired by the current command has modified the row that the command is modifying.
     ModifiedBySameCommand,
 }
 
@@ -68,34 +68,35 @@ impl From<ParamError> for Error {
 }
 
 impl Error {
-    /// SQLSTATE, what was wrong, what is allowed.
+    /// SQLSTATE, message and hint.
     pub fn parts(self) -> (PgSqlErrorCode, String, String) {
         use PgSqlErrorCode::*;
         match self {
             Self::SidTooLong { bytes } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("session id is too long: {bytes} bytes"),
-                format!("A session id has 1 to {MAX_SID_BYTES} bytes."),
+                format!("A session id must have 1 to {MAX_SID_BYTES} bytes."),
             ),
             Self::SidMissing => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 "session id must not be NULL or empty".into(),
-                format!("A session id has 1 to {MAX_SID_BYTES} bytes."),
+                format!("A session id must have 1 to {MAX_SID_BYTES} bytes."),
             ),
             Self::UserNameTooLong { bytes } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("user name is too long: {bytes} bytes"),
-                format!("A user name has at most {MAX_USER_NAME_BYTES} bytes."),
+                format!("A user name must have at most {MAX_USER_NAME_BYTES} bytes."),
             ),
             Self::LimitNotPositive { argument } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("{argument} must be a positive interval"),
-                "A session's own limit shortens what the parameters allow; NULL leaves them as they are.".into(),
+                format!("{argument} must be greater than 0"),
+                "A session's own limit can only shorten what the parameters allow. NULL means no limit of its own."
+                    .into(),
             ),
             Self::AlreadyOpen => (
                 ERRCODE_UNIQUE_VIOLATION,
                 "a session is already open under the new session id".into(),
-                "Rotate to a session id that has just been generated, or close that session first.".into(),
+                "Rotate to a newly generated session id, or close the open session first.".into(),
             ),
             Self::Parameter(error) => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
@@ -106,14 +107,14 @@ impl Error {
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 "parameter key must not be NULL".into(),
                 format!(
-                    "The parameters of this extension are the keys that begin with \"{}\".",
+                    "The parameters of this extension have keys that begin with \"{}\".",
                     params::PREFIX
                 ),
             ),
             Self::PrepareAfterChange => (
                 ERRCODE_FEATURE_NOT_SUPPORTED,
                 "cannot PREPARE a transaction that has changed sessions or their parameters".into(),
-                "Open, close and rotate sessions in a transaction of their own.".into(),
+                "Change sessions and parameters in a transaction of their own.".into(),
             ),
             Self::NotInstalled => (
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -123,28 +124,28 @@ impl Error {
             Self::ObjectsMissing => (
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "tables or sequences of extension \"inactive_session_timeout\" are missing or renamed".into(),
-                "Give them back their names and the schema session_timeout, or drop and create the extension.".into(),
+                "Restore their names and their schema session_timeout, or drop and re-create the extension.".into(),
             ),
             Self::NotATrigger { function } => (
                 ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-                format!("{function} can only be called as a trigger"),
-                "CREATE EXTENSION makes the triggers that use it.".into(),
+                format!("function \"{function}\" can only be called by a trigger on its table"),
+                "CREATE EXTENSION creates the triggers that call it.".into(),
             ),
             Self::ColumnNeedsValue { column } => (
                 ERRCODE_NOT_NULL_VIOLATION,
                 format!(
-                    "null value in column \"{}\", which was added to a table of this extension",
+                    "null value in column \"{}\", added to a table of this extension, violates not-null constraint",
                     shown(&column)
                 ),
-                "Give the column a default, or let it be NULL.".into(),
+                "Give the column a default, or drop its NOT NULL constraint.".into(),
             ),
             Self::ColumnGenerated { column } => (
                 ERRCODE_FEATURE_NOT_SUPPORTED,
                 format!(
-                    "column \"{}\", which was added to a table of this extension, is generated",
+                    "stored generated column \"{}\", added to a table of this extension, is not supported",
                     shown(&column)
                 ),
-                "Drop it, and compute it in a view.".into(),
+                "Drop the column, and compute its value in a view.".into(),
             ),
             Self::TableRenamed { table } => altered(format!(
                 "table \"{}\" of extension \"inactive_session_timeout\" has been renamed",
@@ -169,19 +170,19 @@ impl Error {
                 shown(column)
             )),
             Self::SequenceAltered { sequence } => altered(format!(
-                "sequence \"session_timeout.{}\" has been altered: it counts down, cycles, or has passed what fits its column",
+                "sequence \"session_timeout.{}\" has been altered: it descends, cycles, or has exceeded the range of its column",
                 shown(&sequence)
             )),
             Self::RowTypeAltered { row_type } => altered(format!("type {} has been altered", shown(&row_type))),
             Self::ModifiedBySameCommand => (
                 ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
                 "the session was already modified by an operation triggered by the current command".into(),
-                "Change a session once in a command.".into(),
+                "Change a session only once per command.".into(),
             ),
         }
     }
 
-    /// Raises it: does not return.
+    /// Raises the error. Does not return.
     pub fn raise(self) -> ! {
         ErrorReport::from(self).report(PgLogLevel::ERROR);
         unreachable!("an ERROR does not return")
@@ -195,16 +196,16 @@ impl From<Error> for ErrorReport {
     }
 }
 
-/// An object of ours that is not as the install script made it.
+/// The error for an object of the extension that is not as the install script created it.
 fn altered(message: String) -> (PgSqlErrorCode, String, String) {
     (
         PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         message,
-        "Make it what CREATE EXTENSION made it; see \"\\d session_timeout.*\" in a database where nobody has altered it.".into(),
+        "Undo the change. \"\\d session_timeout.*\" in another database with the extension shows the original definition.".into(),
     )
 }
 
-/// A name, in ASCII.
+/// A name, escaped to ASCII.
 fn shown(name: &CStr) -> String {
     name.to_bytes().escape_ascii().to_string()
 }

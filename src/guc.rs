@@ -38,8 +38,8 @@ pub fn debug_lock_before_update() -> bool {
 pub fn define() {
     GucRegistry::define_int_guc(
         c"session_timeout.max_sessions",
-        c"Sessions that the registry in shared memory holds.",
-        c"Each takes at most 128 bytes. Further sessions are served from their rows.",
+        c"Sets the maximum number of sessions in the shared-memory registry.",
+        c"Each session takes at most 128 bytes. Further sessions are checked against their rows.",
         &MAX_SESSIONS,
         100,
         100_000_000,
@@ -48,8 +48,8 @@ pub fn define() {
     );
     GucRegistry::define_int_guc(
         c"session_timeout.max_databases",
-        c"Databases with the extension that are served from shared memory and by workers.",
-        c"Each takes 256 bytes. Further databases are served from their rows.",
+        c"Sets the maximum number of databases served from shared memory and by maintenance workers.",
+        c"Each database takes 256 bytes. Further databases are served from their rows, without maintenance.",
         &MAX_DATABASES,
         1,
         16_384,
@@ -58,8 +58,8 @@ pub fn define() {
     );
     GucRegistry::define_int_guc(
         c"session_timeout.naptime",
-        c"How often the launcher looks for work when nothing wakes it.",
-        c"An interval parameter that is shorter counts as this.",
+        c"Sets the time that the launcher sleeps if nothing wakes it.",
+        c"Shorter flush and purge intervals are raised to this value.",
         &NAPTIME,
         1,
         3600,
@@ -68,8 +68,8 @@ pub fn define() {
     );
     GucRegistry::define_int_guc(
         c"session_timeout.max_workers",
-        c"Maintenance workers that run at once.",
-        c"Each takes one of max_worker_processes while it runs, as the launcher does.",
+        c"Sets the maximum number of simultaneously running maintenance workers.",
+        c"Each running worker takes one of max_worker_processes, and so does the launcher.",
         &MAX_WORKERS,
         1,
         64,
@@ -78,8 +78,8 @@ pub fn define() {
     );
     GucRegistry::define_bool_guc(
         c"session_timeout.debug_lock_before_update",
-        c"Lets the flush lock each row before it updates it, as servers with assertions do.",
-        c"For tests: both ways must write the same.",
+        c"Locks each row before the flush updates it, as servers with assertions do.",
+        c"This is for tests: both ways must write the same.",
         &DEBUG_LOCK_BEFORE_UPDATE,
         GucContext::Sighup,
         GucFlags::NO_SHOW_ALL,

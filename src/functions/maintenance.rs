@@ -51,7 +51,7 @@ fn announce_installation(_: Call) -> Returned {
             ),
             "",
         )
-        .set_hint("Raise session_timeout.max_databases and restart the server.")
+        .set_hint("Increase session_timeout.max_databases and restart the server.")
         .report(PgLogLevel::WARNING);
     }
     Ok(Some(Datum::from(0_usize)))
@@ -60,17 +60,17 @@ fn announce_installation(_: Call) -> Returned {
 fn warn_not_preloaded() {
     ErrorReport::new(
         PgSqlErrorCode::ERRCODE_WARNING,
-        "inactive_session_timeout is not preloaded: it works on rows alone, without a background worker",
+        "inactive_session_timeout is not preloaded: it works on rows only, without a background worker",
         "",
     )
     .set_detail(
-        "Expired sessions are deleted by the check that finds them and by purge_sessions(). Under the mode \
-             \"skip_check\", a session that only polls ignored URLs ends at its next counting request or by \
-             purge_sessions(). An expiry is undone where its transaction is rolled back.",
+        "Expired sessions are deleted by the check that finds them and by purge_sessions(). In mode \
+             \"skip_check\", a session that only polls ignored URLs ends at its next request that counts, or by \
+             purge_sessions(). If the transaction that found a session expired rolls back, the expiry is undone.",
     )
     .set_hint(
         "Add inactive_session_timeout to shared_preload_libraries and restart the server, or call \
-             session_timeout.purge_sessions() regularly, for example once a minute.",
+             session_timeout.purge_sessions() regularly, such as once a minute.",
     )
     .report(PgLogLevel::WARNING);
 }

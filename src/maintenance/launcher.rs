@@ -266,7 +266,7 @@ impl Databases {
             self.without_place
         );
         pg_sys::panic::ErrorReport::new(PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, message, "")
-            .set_hint("Raise session_timeout.max_databases.")
+            .set_hint("You might need to increase session_timeout.max_databases.")
             .report(PgLogLevel::LOG);
     }
 }
@@ -313,7 +313,7 @@ fn in_transaction<R>(work: impl FnOnce() -> R) -> Option<R> {
         if !IS_LOGGED.swap(true, Relaxed) {
             let message = format!("could not scan pg_database: {}", report.message());
             pg_sys::panic::ErrorReport::new(report.sql_error_code(), message, "")
-                .set_hint("It is retried. Known databases are served meanwhile.")
+                .set_hint("The launcher retries. It continues to serve the databases that it knows.")
                 .report(PgLogLevel::LOG);
         }
         None
@@ -385,7 +385,7 @@ fn start_what_is_due(shared: &'static Shared, running: &mut Vec<Running>, databa
                         "could not start session maintenance worker: out of background worker slots",
                         "",
                     )
-                    .set_hint("Raise max_worker_processes.")
+                    .set_hint("You might need to increase max_worker_processes.")
                     .report(PgLogLevel::LOG);
                 }
                 return now.saturating_add(1_000_000);
@@ -518,6 +518,6 @@ fn log_too_long(oid: Oid) {
         LONGEST_RUN.as_secs()
     );
     pg_sys::panic::ErrorReport::new(PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN, message, "")
-        .set_hint("It is retried; session_timeout.stat_worker shows how often it has failed.")
+        .set_hint("Maintenance is retried. The view session_timeout.stat_worker shows the number of failures.")
         .report(PgLogLevel::LOG);
 }

@@ -187,7 +187,7 @@ fn report(database: &Database, Failure { code, message }: Failure) {
     database.has_failed(code as i32);
     if database.failure_logged.swap(1, AcqRel) == 0 {
         pg_sys::panic::ErrorReport::new(code, format!("session maintenance failed: {message}"), "")
-            .set_hint("It is retried; session_timeout.stat_worker shows how often it has failed.")
+            .set_hint("Maintenance is retried. The view session_timeout.stat_worker shows the number of failures.")
             .report(PgLogLevel::LOG);
     }
 }

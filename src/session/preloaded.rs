@@ -282,10 +282,11 @@ impl Evaluation<'_> {
         }
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-            "the session registry is full: further sessions are served from their rows, without recording activity",
+            "session registry is full",
             "",
         )
-        .set_hint("Raise session_timeout.max_sessions.")
+        .set_detail("Further sessions are checked against their rows, and their activity is not recorded.")
+        .set_hint("You might need to increase session_timeout.max_sessions.")
         .report(PgLogLevel::LOG);
     }
 

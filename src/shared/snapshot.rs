@@ -80,7 +80,7 @@ pub fn start(shared: &'static Shared) {
             read.report();
             without_room = read.without_room;
         }
-        Err(why) => log(format!("ignored \"{FILE}\": {why}")),
+        Err(why) => log(format!("ignored file \"{FILE}\": {why}")),
     }
     START.set(Some(Start {
         checkpoint: control.binding,
@@ -121,11 +121,13 @@ fn read(shared: &'static Shared, binding: &Binding) -> Result<Option<Counts>, St
 impl Counts {
     fn report(&self) {
         let Self { restored, without_room } = self;
-        log(format!("read the activity of {restored} sessions from \"{FILE}\""));
+        log(format!(
+            "restored the activity of {restored} sessions from file \"{FILE}\""
+        ));
         if *without_room > 0 {
-            let message = format!("the session registry has no room for {without_room} sessions of \"{FILE}\"");
+            let message = format!("session registry has no room for {without_room} sessions from file \"{FILE}\"");
             ErrorReport::new(PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, message, "")
-                .set_hint("Raise session_timeout.max_sessions.")
+                .set_hint("You might need to increase session_timeout.max_sessions.")
                 .report(PgLogLevel::LOG);
         }
     }
@@ -137,10 +139,10 @@ pub fn consume() {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
-            let message = format!("could not remove \"{FILE}\": {error}");
+            let message = format!("could not remove file \"{FILE}\": {error}");
             ErrorReport::new(PgSqlErrorCode::ERRCODE_IO_ERROR, message, "")
                 .set_detail(
-                    "A crash before the next checkpoint has it read again, which does no harm; later it is ignored.",
+                    "After a crash before the next checkpoint the file is read again, which does no harm. Later it is ignored.",
                 )
                 .report(PgLogLevel::LOG);
         }
@@ -187,7 +189,7 @@ unsafe extern "C-unwind" fn on_exit(code: i32, _argument: Datum) {
     };
     if let Err(error) = done {
         let _ = fs::remove_file(UNFINISHED);
-        log(format!("could not write \"{FILE}\": {error}"));
+        log(format!("could not write file \"{FILE}\": {error}"));
     }
 }
 

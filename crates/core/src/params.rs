@@ -84,7 +84,7 @@ parameters! {
         name: "inactive_session_time_out_ignored_url",
         default: "/calendar/notify,/longpolling/poll,/longpolling/im_status,/websocket",
         kind: Kind::UrlList,
-        hint: "List paths, separated by commas or newlines, without scheme, host or query; * stands for any characters, \
+        hint: "Specify paths separated by commas or newlines, without scheme, host or query; * matches any characters, \
             for example /longpolling/*,/websocket.",
     }
 
@@ -93,8 +93,8 @@ parameters! {
         name: "inactive_session_time_out_ignored_url_mode",
         default: "skip_check",
         kind: Kind::Mode,
-        hint: "Give skip_check (the idle delay is not checked on ignored URLs) or no_refresh (it is checked, and \
-            activity stays as it is).",
+        hint: "Specify skip_check (the idle delay is not checked on ignored URLs) or no_refresh (it is checked, but \
+            activity is not updated).",
     }
 
     /// How long a session may live, active or not.
@@ -110,7 +110,7 @@ parameters! {
         name: "inactive_session_time_out_warning",
         default: "300",
         kind: Kind::Time(Least::Zero),
-        hint: "Give seconds or an interval, 0 or more, for example 300 or 5 minutes.",
+        hint: "Specify a number of seconds or an interval, 0 or more, for example 300 or 5 minutes.",
     }
 
     /// How often activity is written to rows.
@@ -126,7 +126,7 @@ parameters! {
         name: "inactive_session_time_out_notices",
         default: "on",
         kind: Kind::Switch,
-        hint: "Give on or off.",
+        hint: "Specify on or off.",
     }
 
     /// How often expired rows are looked for.
@@ -142,14 +142,14 @@ parameters! {
         name: "inactive_session_time_out_event_retention",
         default: "30 days",
         kind: Kind::Time(Least::Zero),
-        hint: "Give seconds or an interval, 0 or more, for example 30 days; 0 keeps no events.",
+        hint: "Specify a number of seconds or an interval, 0 or more, for example 30 days; 0 keeps no events.",
     }
 }
 
 const LIMIT_HINT: &str =
-    "Give seconds or an interval, for example 7200 or 15 minutes; 0 or less switches the limit off.";
+    "Specify a number of seconds or an interval, for example 7200 or 15 minutes; 0 or less disables the limit.";
 
-const INTERVAL_HINT: &str = "Give seconds or an interval, more than 0, for example 60 or 1 minute.";
+const INTERVAL_HINT: &str = "Specify a number of seconds or an interval, greater than 0, for example 60 or 1 minute.";
 
 impl Key {
     /// The key of its row; begins with [`PREFIX`].
@@ -214,7 +214,7 @@ impl Key {
     }
 
     fn list() -> String {
-        format!("The parameters are: {}.", Self::ALL.map(Self::name).join(", "))
+        format!("Valid parameters are: {}.", Self::ALL.map(Self::name).join(", "))
     }
 
     const fn hint(self) -> &'static str {
@@ -309,13 +309,13 @@ impl Params {
             Key::AbsoluteDelay => self.absolute_delay = if_on(time(key, value)?),
             Key::IgnoredUrl => {
                 self.ignored_urls = IgnoredUrls::parse(value).map_err(|error| ParamError {
-                    message: format!("{}: {error}", key.name()),
+                    message: format!("invalid value for parameter \"{}\": {error}", key.name()),
                     hint: key.hint().to_owned(),
                 })?;
             }
             Key::IgnoredUrlMode => {
                 self.ignored_url_mode = IgnoredUrlMode::from_name(value.trim_ascii())
-                    .ok_or_else(|| refused(key, value, "is not a mode"))?;
+                    .ok_or_else(|| refused(key, value, "it must be skip_check or no_refresh"))?;
             }
             Key::Warning => self.warning = time(key, value)?,
             Key::FlushInterval => self.flush_interval = time(key, value)?,
@@ -323,7 +323,7 @@ impl Params {
                 self.notices = match value.trim_ascii() {
                     b"on" => true,
                     b"off" => false,
-                    _ => return Err(refused(key, value, "is neither on nor off")),
+                    _ => return Err(refused(key, value, "it must be on or off")),
                 };
             }
             Key::PurgeInterval => self.purge_interval = time(key, value)?,
@@ -361,7 +361,7 @@ pub fn validate(key: &[u8], value: &[u8]) -> Result<(), ParamError> {
     };
     Params::default().set(key, value)?;
     if key.is_time() && span::is_lost_in_rounding(value) {
-        return Err(refused(key, value, "is more than 0 but would be rounded to 0"));
+        return Err(refused(key, value, "it is greater than 0 but would be rounded to 0"));
     }
     Ok(())
 }
@@ -399,17 +399,21 @@ impl ParamError {
 
 fn refused(key: Key, value: &[u8], why: &str) -> ParamError {
     ParamError {
-        message: format!("{}: value \"{}\" {why}", key.name(), excerpt(value)),
+        message: format!(
+            "invalid value \"{}\" for parameter \"{}\": {why}",
+            excerpt(value),
+            key.name()
+        ),
         hint: key.hint().to_owned(),
     }
 }
 
 /// A time that is not less than the parameter takes.
 fn time(key: Key, value: &[u8]) -> Result<TimeDelta, ParamError> {
-    let time = span::parse(value).map_err(|error| refused(key, value, &format!("is not a time: {error}")))?;
+    let time = span::parse(value).map_err(|error| refused(key, value, &error.to_string()))?;
     let why = match key.spec().kind {
-        Kind::Time(Least::Zero) if time < TimeDelta::zero() => "is negative",
-        Kind::Time(Least::MoreThanZero) if time <= TimeDelta::zero() => "is not more than 0",
+        Kind::Time(Least::Zero) if time < TimeDelta::zero() => "it must not be negative",
+        Kind::Time(Least::MoreThanZero) if time <= TimeDelta::zero() => "it must be greater than 0",
         Kind::Time(Least::Any | Least::Zero | Least::MoreThanZero) | Kind::UrlList | Kind::Mode | Kind::Switch => {
             return Ok(time);
         }

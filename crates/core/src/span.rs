@@ -49,7 +49,7 @@ fn parse_total(text: &[u8]) -> Result<Total, SpanError> {
     }
 }
 
-/// Why a text is not a span of time. Its display continues a sentence such as `value "x" is not a time: `.
+/// Why a text is not a span of time. Its display gives the reason in a message such as `invalid value "x": …`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpanError {
@@ -60,7 +60,7 @@ pub enum SpanError {
     #[error("\"{0}\" is not a unit of time")]
     UnknownUnit(String),
     /// A unit is given twice, perhaps by a field such as `01:30`.
-    #[error("it gives {0} twice")]
+    #[error("{0} are given twice")]
     Repeated(&'static str),
     /// Anything else that is not in the grammar.
     #[error("it is neither a number of seconds nor an interval")]

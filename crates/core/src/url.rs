@@ -385,7 +385,7 @@ fn without_parameters(path: &[u8]) -> Cow<'_, [u8]> {
 ///
 /// Its display is the message, without the parameter's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("entry \"{entry}\" begins with neither / nor *")]
+#[error("entry \"{entry}\" must begin with / or *")]
 pub struct UrlError {
     entry: String,
 }

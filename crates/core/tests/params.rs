@@ -24,6 +24,11 @@ fn refusal(key: Key, value: &[u8]) -> ParamError {
     error
 }
 
+/// The message of a refused value.
+fn invalid(key: Key, value: &str, reason: &str) -> String {
+    format!("invalid value \"{value}\" for parameter \"{}\": {reason}", key.name())
+}
+
 #[test]
 fn names_and_default_values_are_those_documented() {
     let documented = [
@@ -220,26 +225,20 @@ fn white_space_around_a_value_says_nothing() {
 fn what_is_no_time_is_refused_wherever_a_time_is_wanted() {
     let times = Key::ALL.into_iter().filter(|key| key.is_time());
     for key in times {
-        for (value, reason) in [
-            (
-                b"15 minuts".as_slice(),
-                r#"value "15 minuts" is not a time: "minuts" is not a unit of time"#,
-            ),
-            (b"", r#"value "" is not a time: it is empty"#),
-            (b"1 h 2 h", r#"value "1 h 2 h" is not a time: it gives hours twice"#),
-            (
-                b"1,5",
-                r#"value "1,5" is not a time: it is neither a number of seconds nor an interval"#,
-            ),
-            (
-                b"\xe9",
-                r#"value "\xe9" is not a time: it is neither a number of seconds nor an interval"#,
-            ),
+        for (value, shown, reason) in [
+            (b"15 minuts".as_slice(), "15 minuts", "\"minuts\" is not a unit of time"),
+            (b"", "", "it is empty"),
+            (b"1 h 2 h", "1 h 2 h", "hours are given twice"),
+            (b"1,5", "1,5", "it is neither a number of seconds nor an interval"),
+            (b"\xe9", r"\xe9", "it is neither a number of seconds nor an interval"),
         ] {
             let error = refusal(key, value);
-            assert_eq!(error.message(), format!("{}: {reason}", key.name()));
+            assert_eq!(error.message(), invalid(key, shown, reason));
             assert_eq!(error.to_string(), error.message(), "the display is the message");
-            assert!(error.hint().starts_with("Give seconds or an interval") && error.hint().contains("for example"));
+            assert!(
+                error.hint().starts_with("Specify a number of seconds or an interval")
+                    && error.hint().contains("for example")
+            );
         }
     }
 }
@@ -248,7 +247,7 @@ fn what_is_no_time_is_refused_wherever_a_time_is_wanted() {
 fn a_negative_warning_or_retention_is_refused() {
     for key in [Key::Warning, Key::EventRetention] {
         let error = refusal(key, b"-1");
-        assert_eq!(error.message(), format!("{}: value \"-1\" is negative", key.name()));
+        assert_eq!(error.message(), invalid(key, "-1", "it must not be negative"));
         assert!(error.hint().contains("0 or more"));
     }
 }
@@ -258,11 +257,8 @@ fn an_interval_between_runs_must_be_positive() {
     for key in [Key::FlushInterval, Key::PurgeInterval] {
         for value in ["0", "-1", "-0.0000001", "1 minute ago"] {
             let error = refusal(key, value.as_bytes());
-            assert_eq!(
-                error.message(),
-                format!("{}: value \"{value}\" is not more than 0", key.name())
-            );
-            assert!(error.hint().contains("more than 0"));
+            assert_eq!(error.message(), invalid(key, value, "it must be greater than 0"));
+            assert!(error.hint().contains("greater than 0"));
         }
     }
 }
@@ -286,12 +282,9 @@ fn a_positive_time_that_would_be_rounded_to_zero_is_refused_when_it_is_written()
             let error = validate(key.name().as_bytes(), value.as_bytes()).expect_err(value);
             assert_eq!(
                 error.message(),
-                format!(
-                    "{}: value \"{value}\" is more than 0 but would be rounded to 0",
-                    key.name()
-                )
+                invalid(key, value, "it is greater than 0 but would be rounded to 0")
             );
-            assert!(error.hint().starts_with("Give seconds or an interval"));
+            assert!(error.hint().starts_with("Specify a number of seconds or an interval"));
         }
     }
 }
@@ -321,7 +314,7 @@ fn another_mode_is_refused() {
         let error = refusal(Key::IgnoredUrlMode, value.as_bytes());
         assert_eq!(
             error.message(),
-            format!("inactive_session_time_out_ignored_url_mode: value \"{value}\" is not a mode")
+            invalid(Key::IgnoredUrlMode, value, "it must be skip_check or no_refresh")
         );
         assert!(error.hint().contains("skip_check") && error.hint().contains("no_refresh"));
     }
@@ -332,7 +325,8 @@ fn a_url_that_is_no_path_is_refused() {
     let error = refusal(Key::IgnoredUrl, b"/a,http://host/b");
     assert_eq!(
         error.message(),
-        "inactive_session_time_out_ignored_url: entry \"http://host/b\" begins with neither / nor *"
+        "invalid value for parameter \"inactive_session_time_out_ignored_url\": \
+         entry \"http://host/b\" must begin with / or *"
     );
     assert!(error.hint().contains("for example /longpolling/*"));
 }

@@ -415,10 +415,7 @@ fn an_entry_that_begins_with_neither_slash_nor_star_is_refused() {
         (b"/a,\xe9\x01", r"\xe9\x01"),
     ] {
         let error = IgnoredUrls::parse(list).expect_err("an entry is refused");
-        assert_eq!(
-            error.to_string(),
-            format!("entry \"{entry}\" begins with neither / nor *")
-        );
+        assert_eq!(error.to_string(), format!("entry \"{entry}\" must begin with / or *"));
     }
 }
 

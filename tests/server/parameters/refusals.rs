@@ -51,7 +51,7 @@ fn a_flush_interval_that_is_no_time_is_refused() {
     assert_refused(
         param::FLUSH_INTERVAL,
         &NO_TIMES,
-        "more than 0, for example 60 or 1 minute",
+        "greater than 0, for example 60 or 1 minute",
     );
 }
 
@@ -60,7 +60,7 @@ fn a_flush_interval_that_is_not_positive_is_refused() {
     assert_refused(
         param::FLUSH_INTERVAL,
         &["0", "-1", "0.0000001", "1 min ago"],
-        "more than 0",
+        "greater than 0",
     );
 }
 
@@ -69,13 +69,13 @@ fn a_purge_interval_that_is_no_time_is_refused() {
     assert_refused(
         param::PURGE_INTERVAL,
         &NO_TIMES,
-        "more than 0, for example 60 or 1 minute",
+        "greater than 0, for example 60 or 1 minute",
     );
 }
 
 #[test]
 fn a_purge_interval_that_is_not_positive_is_refused() {
-    assert_refused(param::PURGE_INTERVAL, &["0", "-1", "00:00", "-1 day"], "more than 0");
+    assert_refused(param::PURGE_INTERVAL, &["0", "-1", "00:00", "-1 day"], "greater than 0");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_mode_that_there_is_not_is_refused() {
     assert_refused(
         param::IGNORED_URL_MODE,
         &["", "skip", "SKIP_CHECK", "no-refresh", "skip_check,no_refresh", "0"],
-        "Give skip_check",
+        "Specify skip_check",
     );
 }
 

@@ -115,7 +115,7 @@ fn a_full_registry_is_logged_once() {
     let said = || {
         let log = server.log();
         log.lines()
-            .filter(|line| line.contains("the session registry is full"))
+            .filter(|line| line.contains("session registry is full"))
             .count()
     };
     let before = said();

@@ -38,7 +38,7 @@ fn a_database_too_many_is_warned_of_and_served_from_its_rows() {
     let said = || {
         server
             .log()
-            .matches("LOG:  all 1 places for databases are taken")
+            .matches("LOG:  out of places for databases: all 1 are in use")
             .count()
     };
     eventually("the launcher says it", SOON, || said() > 0);
@@ -185,9 +185,7 @@ fn without_a_free_worker_process_maintenance_waits_and_logs_it_once() {
         client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]),
         0
     );
-    let said = server.log()[begun..]
-        .matches("no background worker slot is free")
-        .count();
+    let said = server.log()[begun..].matches("out of background worker slots").count();
     assert_eq!(said, 1, "it is said {said} times");
 
     enough.store(true, Ordering::Relaxed);

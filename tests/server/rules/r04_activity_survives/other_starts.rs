@@ -17,7 +17,10 @@ fn a_start_that_fails_keeps_what_was_saved() {
     let bytes = fs::read(&file).expect("the file");
     let fails = |what: &str, options: &[&str]| {
         let log = server.fail_to_start(options);
-        assert!(log.contains("read the activity of"), "{what}: it failed before:\n{log}");
+        assert!(
+            log.contains("restored the activity of"),
+            "{what}: it failed before:\n{log}"
+        );
         assert!(
             fs::read(&file).is_ok_and(|now| now == bytes),
             "{what}: the file has changed"
@@ -54,7 +57,7 @@ fn a_start_that_fails_keeps_what_was_saved() {
 /// At any time before the launcher runs.
 #[test]
 fn a_start_that_is_cut_off_keeps_what_was_saved() {
-    for said in ["read the activity of", "ready to accept connections"] {
+    for said in ["restored the activity of", "ready to accept connections"] {
         for signal in ["KILL", "QUIT", "INT"] {
             let stopped = Stopped::new();
             // So that there is none, however late the signal comes.

@@ -41,7 +41,7 @@ fn a_snapshot_that_cannot_be_removed_is_reported() {
     set_mode(0o500);
     stopped.server.start();
     eventually("it is said", SOON, || {
-        stopped.server.log().contains("could not remove \"pg_stat")
+        stopped.server.log().contains("could not remove file \"pg_stat")
     });
     stopped.server.stop(Shutdown::Immediate);
     set_mode(0o700);
@@ -63,7 +63,7 @@ fn a_snapshot_that_cannot_be_written_is_reported() {
     assert_eq!(check_many(&mut client, "sid", 10), 10);
     drop(client);
     server.stop(Shutdown::Fast);
-    assert!(server.log().contains("could not write \"pg_stat"));
+    assert!(server.log().contains("could not write file \"pg_stat"));
     fs::remove_dir(&unfinished).expect("it is taken away");
     server.start();
     assert_eq!(check_many(&mut database.connect(), "sid", 10), 10);

@@ -85,12 +85,7 @@ fn databases_are_looked_up_again_after_their_catalog_was_locked() {
     let mut client = database.connect();
     let mut holder = server.connect();
     holder.run("BEGIN; LOCK TABLE pg_catalog.pg_database IN ACCESS EXCLUSIVE MODE");
-    let said = || {
-        server
-            .log()
-            .matches("could not look for new and dropped databases")
-            .count()
-    };
+    let said = || server.log().matches("could not scan pg_database").count();
     eventually("the launcher has given up waiting", SOON, || said() > 0);
     open_expired(&mut client, "forgotten");
     holder.run("ROLLBACK");

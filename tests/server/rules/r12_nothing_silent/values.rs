@@ -9,11 +9,11 @@ use crate::support::{
 #[test]
 fn a_positive_time_that_rounds_to_zero_is_refused() {
     for (key, hint) in [
-        (param::DELAY, "0 or less switches the limit off"),
-        (param::ABSOLUTE_DELAY, "0 or less switches the limit off"),
+        (param::DELAY, "0 or less disables the limit"),
+        (param::ABSOLUTE_DELAY, "0 or less disables the limit"),
         (param::WARNING, "for example 300"),
-        (param::FLUSH_INTERVAL, "more than 0"),
-        (param::PURGE_INTERVAL, "more than 0"),
+        (param::FLUSH_INTERVAL, "greater than 0"),
+        (param::PURGE_INTERVAL, "greater than 0"),
         (param::EVENT_RETENTION, "0 keeps no events"),
     ] {
         assert_refused(key, &["0.0000004", "0.4 microseconds", "0.04 years"], hint);
