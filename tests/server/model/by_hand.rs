@@ -102,11 +102,13 @@ impl Model {
         }
         let view = self.view(transaction, span);
         let doubt = self.may_be_expired(&session, &view);
-        if doubt {
+        let how = if doubt {
             // Whether what was found expired lives again is not said.
-            let how = How::Unclear;
-            transaction.changes.endings.push(Ending { sid, how });
-        }
+            How::Unclear
+        } else {
+            How::ClocksSet(session)
+        };
+        transaction.changes.endings.push(Ending { sid, how });
         let clocks = self.new_clocks(Clocks::new(sid, opened, written, span));
         State::Open(Session {
             clocks,

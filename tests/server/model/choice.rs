@@ -144,6 +144,11 @@ impl Connection<'_> {
         }
     }
 
+    /// One that new extensions often have.
+    pub(super) fn new_sid(&mut self) -> usize {
+        5 + self.rng.below(4)
+    }
+
     /// One that is used seldom.
     pub(super) fn cold_sid(&mut self) -> usize {
         5 + self.rng.below(SIDS - 5)

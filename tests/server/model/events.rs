@@ -18,6 +18,8 @@ pub enum How {
     Revoked(Session, Micros),
     /// Another login took its place. It has an event only where it was found expired.
     Replaced(Session, Found),
+    /// Its clocks were set by hand. It has an event only if it was found expired before that was committed.
+    ClocksSet(Session),
     /// Nobody knows.
     Unclear,
 }
@@ -77,6 +79,14 @@ impl super::state::Model {
                 revoked: !found(&session, begun),
                 expired: self.may_be_expired(&session, view),
                 must: true,
+                order,
+                clocks: session.clocks,
+            },
+            How::ClocksSet(session) => Ended {
+                closed: false,
+                revoked: false,
+                expired: self.may_be_expired(&session, view),
+                must: false,
                 order,
                 clocks: session.clocks,
             },

@@ -106,8 +106,13 @@ fn the_model_allows_every_answer_of_the_server() {
     let disagreements = run.disagreements.lock().expect("no panic holds it");
     assert!(
         disagreements.is_empty(),
-        "SEED={seed}: {} disagreements, the first of them:\n{}",
+        "SEED={seed}: {} disagreements:\n{}\nthe first of them:\n{}",
         disagreements.len(),
+        disagreements
+            .iter()
+            .filter_map(|text| text.lines().next())
+            .collect::<Vec<_>>()
+            .join("\n"),
         disagreements[0]
     );
 }

@@ -35,6 +35,10 @@ impl Connection<'_> {
 
     /// The transaction of a request that takes its time.
     fn request(&mut self) -> Result<(), Over> {
+        let waiting = self.run.theme().waiting;
+        if self.rng.percent(waiting) {
+            return self.waiting_request();
+        }
         let isolation = self.any_isolation();
         self.begin(isolation);
         for _ in 0..=self.rng.below(4) {
@@ -43,6 +47,21 @@ impl Connection<'_> {
                 let time = self.rng.pick(&[5_000, 50_000, 200_000, 600_000]);
                 self.run(&Op::Pause(time))?;
             }
+        }
+        self.finish(80)
+    }
+
+    /// A transaction that began before a new extension, perhaps, and then looks at sessions of it: at first by what its
+    /// process knows of the old one.
+    fn waiting_request(&mut self) -> Result<(), Over> {
+        let isolation = self.any_isolation();
+        self.begin(isolation);
+        let sid = self.new_sid();
+        self.run(&Op::Check(sid, Request::Counts))?;
+        self.run(&Op::Pause(600_000))?;
+        for _ in 0..3 {
+            let sid = self.new_sid();
+            self.run(&Op::Check(sid, Request::Counts))?;
         }
         self.finish(80)
     }
@@ -185,7 +204,7 @@ impl Connection<'_> {
             self.set(Setting::Delay(delay))?;
         }
         for _ in 0..self.rng.below(6) {
-            let sid = self.cold_sid();
+            let sid = self.new_sid();
             let op = self.a_login(sid);
             self.run(&op)?;
             if self.rng.percent(60) {
