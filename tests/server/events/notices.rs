@@ -179,3 +179,27 @@ fn a_notice_is_sent_also_where_no_events_are_kept() {
         [json!({"kind": "closed", "events": [], "digests": [hex_digest(&sid)]})]
     );
 }
+
+#[test]
+fn sessions_deleted_by_hand_share_notices() {
+    let database = own_database();
+    let (mut app, mut listener) = (database.connect(), listener(&database));
+    app.run("SELECT count(session_timeout.open_session('sid ' || n)) FROM generate_series(1, 300) AS n");
+    app.run("DELETE FROM session_timeout.session");
+    let notices = heard_json(&mut listener, &database);
+    let digests = |notice: &Value| notice["digests"].as_array().map_or(0, Vec::len);
+    assert_eq!(notices.iter().map(digests).collect::<Vec<_>>(), [115, 115, 70]);
+}
+
+#[test]
+fn no_notice_is_sent_if_notices_are_off() {
+    let database = own_database();
+    database.set_params(&[("inactive_session_time_out_notices", "off")]);
+    let (mut app, mut listener) = (database.connect(), listener(&database));
+    for ending in ENDINGS {
+        let (sid, user) = (new_sid(), unique("user"));
+        app.open_as(&sid, &user);
+        (ending.end)(&mut app, &sid, &user);
+    }
+    assert_eq!(heard(&mut listener, &database), [""; 0]);
+}
