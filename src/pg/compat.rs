@@ -98,7 +98,7 @@ pub enum UpdatedIndexes {
     None,
     /// Every one.
     All,
-    /// Those that summarize blocks, such as BRIN.
+    /// Those whose access method summarizes blocks.
     #[cfg(feature = "since16")]
     Summarizing,
 }
