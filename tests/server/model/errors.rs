@@ -39,12 +39,12 @@ impl Model {
     }
 }
 
-/// Whether a COMMIT may.
-pub fn commit_may_fail(transaction: &Transaction, sqlstate: &str, dropped: bool) -> bool {
+/// Whether a COMMIT may. `locked_out`: others have locked a whole table, or have tried to, since the transaction began.
+pub fn commit_may_fail(transaction: &Transaction, sqlstate: &str, locked_out: bool) -> bool {
     match sqlstate {
         "40001" => transaction.isolation == Isolation::Serializable && transaction.by_hand,
         // It may still read a table, while a DROP EXTENSION waits for what this transaction has locked.
-        "40P01" => transaction.holds_locks && dropped,
+        "40P01" => locked_out,
         _ => false,
     }
 }

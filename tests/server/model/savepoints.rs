@@ -35,13 +35,14 @@ impl Connection<'_> {
         model
             .records
             .add(Record::moving(self.number, transaction.number, span, "COMMIT", text));
-        let dropped = model.ddl.since(self.transaction.begun);
+        let begun = self.transaction.begun;
+        let locked_out = model.ddl.since(begun) || model.exclusive.since(begun);
         drop(model);
         if end == CommitEnd::Refused
             && let Err(error) = &result
             && !error
                 .as_db_error()
-                .is_some_and(|error| commit_may_fail(&self.transaction, error.code().code(), dropped))
+                .is_some_and(|error| commit_may_fail(&self.transaction, error.code().code(), locked_out))
         {
             self.run.disagree(&format!(
                 "connection {}, transaction {}: COMMIT failed: {error:?}",
