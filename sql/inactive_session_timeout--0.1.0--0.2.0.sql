@@ -23,6 +23,11 @@ ALTER TABLE session_timeout.config_parameter ENABLE ALWAYS TRIGGER parameter_aft
 CREATE OR REPLACE VIEW session_timeout.stat_session_timeout AS
     SELECT c.*, c.in_flux AS invalidating FROM session_timeout.counters() AS c;
 
+-- As the install script does: a row that nobody has written has no write_date.
+INSERT INTO session_timeout.config_parameter (key, value, create_date) VALUES
+    ('inactive_session_time_out_notices', 'on', pg_catalog.now());
+UPDATE session_timeout.config_parameter SET write_date = NULL WHERE key = 'inactive_session_time_out_notices';
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Comments: those that are new or differ from 0.1.0
 ------------------------------------------------------------------------------------------------------------------------
@@ -212,7 +217,3 @@ COMMENT ON COLUMN session_timeout.stat_worker.last_error IS
 COMMENT ON COLUMN session_timeout.stat_worker.workers_refused IS
     'Number of consecutive times that no worker could be started, in any database, because max_worker_processes was '
     'exhausted';
-
-INSERT INTO session_timeout.config_parameter (key, value, create_date) VALUES
-    ('inactive_session_time_out_notices', 'on', pg_catalog.now());
-UPDATE session_timeout.config_parameter SET write_date = NULL WHERE key = 'inactive_session_time_out_notices';
