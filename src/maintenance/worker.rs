@@ -43,7 +43,7 @@ pub extern "C-unwind" fn ist_worker_main(argument: pg_sys::Datum) {
     if !register(shared, place) {
         return;
     }
-    // SAFETY: likewise.
+    // SAFETY: as above.
     unsafe {
         pg_sys::BackgroundWorkerUnblockSignals();
         // Before it connects, which is a transaction too.

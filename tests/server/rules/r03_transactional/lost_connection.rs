@@ -18,9 +18,9 @@ fn end(client: &mut Client, pid: i32) {
 #[track_caller]
 fn nothing_is_being_invalidated(client: &mut Client, sid: &str) {
     client.check(sid);
-    let before = figure(client, "in_flux");
+    let before = figure(client, "invalidating");
     client.check(sid);
-    assert_eq!(figure(client, "in_flux"), before);
+    assert_eq!(figure(client, "invalidating"), before);
 }
 
 #[test]
@@ -40,9 +40,9 @@ fn a_close_cut_off_before_its_commit_leaves_the_session_and_no_invalidation() {
         }
     });
     closing.is_waiting(&mut client);
-    let before = figure(&mut client, "in_flux");
+    let before = figure(&mut client, "invalidating");
     assert!(client.check(&sid));
-    assert_eq!(figure(&mut client, "in_flux"), before + 1);
+    assert_eq!(figure(&mut client, "invalidating"), before + 1);
     end(&mut client, closing.pid());
     closing.answer();
     assert!(client.check(&sid));
