@@ -111,6 +111,9 @@ impl Writer {
         // SAFETY: the table outlives the writer; the executor's state is freed on drop, or with its memory context.
         unsafe {
             let state = pg_sys::CreateExecutorState();
+            // PostgreSQL 19 reads it when it looks for a conflicting key, in SERIALIZABLE; minor versions of others may follow.
+            // This snapshot is no MVCC one, for which predicate locks are taken.
+            (*state).es_snapshot = &raw mut pg_sys::SnapshotAnyData;
             let target = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
             (*target).type_ = pg_sys::NodeTag::T_ResultRelInfo;
             pg_sys::InitResultRelInfo(target, table.relation(), 0, ptr::null_mut(), 0);
