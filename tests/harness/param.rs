@@ -12,7 +12,25 @@ pub const ABSOLUTE_DELAY: &str = "inactive_session_time_out_absolute_delay";
 pub const WARNING: &str = "inactive_session_time_out_warning";
 /// Activity that a crash may lose.
 pub const FLUSH_INTERVAL: &str = "inactive_session_time_out_flush_interval";
+/// `on` or `off`: whether notices are sent.
+pub const NOTICES: &str = "inactive_session_time_out_notices";
 /// How often expired rows are looked for.
 pub const PURGE_INTERVAL: &str = "inactive_session_time_out_purge_interval";
 /// How long events are kept.
 pub const EVENT_RETENTION: &str = "inactive_session_time_out_event_retention";
+
+/// Every parameter with its default, in the order of the documentation.
+pub const DEFAULTS: [(&str, &str); 9] = [
+    (DELAY, "7200"),
+    (
+        IGNORED_URL,
+        "/calendar/notify,/longpolling/poll,/longpolling/im_status,/websocket",
+    ),
+    (IGNORED_URL_MODE, "skip_check"),
+    (ABSOLUTE_DELAY, "0"),
+    (WARNING, "300"),
+    (FLUSH_INTERVAL, "60"),
+    (NOTICES, "on"),
+    (PURGE_INTERVAL, "60"),
+    (EVENT_RETENTION, "30 days"),
+];

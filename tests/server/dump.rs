@@ -182,7 +182,11 @@ fn a_restored_database_has_one_row_for_each_key() {
         let rows: i64 = copy
             .connect()
             .value("SELECT count(*) FROM session_timeout.config_parameter", &[]);
-        assert_eq!(rows, 10, "{way}: nine parameters and another key");
+        assert_eq!(
+            rows,
+            param::DEFAULTS.len() as i64 + 1,
+            "{way}: the parameters and another key"
+        );
     });
 }
 
@@ -239,17 +243,22 @@ fn a_restored_database_takes_new_keys_beside_the_ids_that_it_was_given() {
 fn an_id_of_the_dump_that_a_seeded_row_has_does_no_harm() {
     let owner = owner();
     let original = edited_database(&owner);
-    original.execute(
-        "DELETE FROM session_timeout.config_parameter WHERE id <= 9;
+    let parameters = param::DEFAULTS.len() as i64;
+    original.execute(&format!(
+        "DELETE FROM session_timeout.config_parameter WHERE id <= {parameters};
          INSERT INTO session_timeout.config_parameter (id, key, value)
-             SELECT n, 'key' || n, 'value' FROM generate_series(1, 9) AS n",
-    );
+             SELECT n, 'key' || n, 'value' FROM generate_series(1, {parameters}) AS n",
+    ));
     let copy = empty_database(&owner);
     Dump::of(&original, owner.name(), Format::Plain).restore(&copy, owner.name());
     let rows: i64 = copy
         .connect()
         .value("SELECT count(DISTINCT id) FROM session_timeout.config_parameter", &[]);
-    assert_eq!(rows, 9 + 9 + 1, "nine parameters, nine keys and the other one");
+    assert_eq!(
+        rows,
+        2 * parameters + 1,
+        "the parameters, as many keys, and the other one"
+    );
     assert_eq!(stored_value(&copy, "key1").as_deref(), Some("value"));
     assert_eq!(stored_value(&copy, param::DELAY).as_deref(), Some("7200"));
 }

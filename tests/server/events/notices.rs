@@ -194,7 +194,7 @@ fn sessions_deleted_by_hand_share_notices() {
 #[test]
 fn no_notice_is_sent_if_notices_are_off() {
     let database = own_database();
-    database.set_params(&[("inactive_session_time_out_notices", "off")]);
+    database.set_params(&[(param::NOTICES, "off")]);
     let (mut app, mut listener) = (database.connect(), listener(&database));
     for ending in ENDINGS {
         let (sid, user) = (new_sid(), unique("user"));

@@ -17,21 +17,10 @@ fn the_install_script_writes_every_parameters_default() {
         .iter()
         .map(|row| (row.get(0), row.get(1)))
         .collect();
-    let expected = [
-        ("inactive_session_time_out_delay", "7200"),
-        (
-            "inactive_session_time_out_ignored_url",
-            "/calendar/notify,/longpolling/poll,/longpolling/im_status,/websocket",
-        ),
-        ("inactive_session_time_out_ignored_url_mode", "skip_check"),
-        ("inactive_session_time_out_absolute_delay", "0"),
-        ("inactive_session_time_out_warning", "300"),
-        ("inactive_session_time_out_flush_interval", "60"),
-        ("inactive_session_time_out_notices", "on"),
-        ("inactive_session_time_out_purge_interval", "60"),
-        ("inactive_session_time_out_event_retention", "30 days"),
-    ];
-    assert_eq!(rows, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    assert_eq!(
+        rows,
+        param::DEFAULTS.map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
 }
 
 #[test]

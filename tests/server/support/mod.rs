@@ -24,7 +24,7 @@ pub use in_flight::{
 };
 pub use load::{Book, Life, Load, Told, assert_kept, assert_settles, size, written_until};
 pub use notices::{connect_hearing, heard, heard_json, listener};
-pub use parameters::{ALL_PARAMETERS, TIME_PARAMETERS, assert_refused, parameter_value};
+pub use parameters::{TIME_PARAMETERS, assert_refused, parameter_value};
 pub use processes::{
     assert_no_process_broke, catch_worker, catch_worker_unless, connect, connect_again, processes, signal,
     try_catch_worker,

@@ -5,19 +5,7 @@ use session_timeout_tests::{error_of, param};
 
 use super::{SessionCalls, new_sid, own_database};
 
-/// The keys of all parameters.
-pub const ALL_PARAMETERS: [&str; 8] = [
-    param::DELAY,
-    param::IGNORED_URL,
-    param::IGNORED_URL_MODE,
-    param::ABSOLUTE_DELAY,
-    param::WARNING,
-    param::FLUSH_INTERVAL,
-    param::PURGE_INTERVAL,
-    param::EVENT_RETENTION,
-];
-
-/// The keys of those that are times.
+/// The keys of parameters that are times.
 pub const TIME_PARAMETERS: [&str; 6] = [
     param::DELAY,
     param::ABSOLUTE_DELAY,

@@ -2,9 +2,7 @@
 
 use session_timeout_tests::{error_of, param};
 
-use crate::support::{
-    ALL_PARAMETERS, SessionCalls, app, assert_refused, connect_hearing, new_sid, own_database, parameter_value,
-};
+use crate::support::{SessionCalls, app, assert_refused, connect_hearing, new_sid, own_database, parameter_value};
 
 #[test]
 fn a_positive_time_that_rounds_to_zero_is_refused() {
@@ -96,7 +94,7 @@ fn a_key_of_ours_that_does_not_exist_is_refused() {
         ] {
             let error = error_of(admin.execute(way, &[&key]));
             assert_eq!(error.sqlstate, "22023", "{way}, {key:?}");
-            for parameter in ALL_PARAMETERS {
+            for (parameter, _) in param::DEFAULTS {
                 assert!(error.hint.contains(parameter), "{way}, {key:?}: {error}");
             }
             assert_eq!(parameter_value(&mut admin, key), None, "{way}, {key:?}");
