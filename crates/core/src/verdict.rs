@@ -110,6 +110,11 @@ pub enum Expiry {
     Absolute,
 }
 
+impl Expiry {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::Idle, Self::Absolute];
+}
+
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {

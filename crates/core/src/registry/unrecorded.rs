@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_session_that_was_found_expired_stays_expired() {
         for (activity, found) in [(10, 71), (10, 10), (-1_000_000_000, 9_000_000_000_000)] {
-            for expiry in [Expiry::Idle, Expiry::Absolute] {
+            for expiry in Expiry::ALL {
                 let session = Session {
                     opened_at: at(activity),
                     ..used_at(activity)

@@ -87,9 +87,17 @@ mod tests {
     #[test]
     fn every_expired_word_is_greater_than_every_unexpired_one() {
         let latest = Word::of(Timestamp::from_micros(i64::MAX));
-        for expiry in [Expiry::Idle, Expiry::Absolute] {
+        for expiry in Expiry::ALL {
             let expired = Word::of(Timestamp::from_micros(i64::MIN)).with_expiry(expiry);
             assert!(expired.bits() > latest.bits());
+        }
+    }
+
+    #[test]
+    fn every_reason_is_read_as_it_was_set() {
+        let word = Word::of(Timestamp::from_micros(0));
+        for expiry in Expiry::ALL {
+            assert_eq!(word.with_expiry(expiry).expiry(), Some(expiry));
         }
     }
 
