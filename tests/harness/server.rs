@@ -344,6 +344,21 @@ impl Server {
         wait_for("the server's processes end", DEADLINE, || {
             self.processes().is_empty().then_some(())
         });
+        self.remove_empty_lock_files();
+    }
+
+    /// A postmaster that is killed while it creates the lock file of its socket, or of its data directory, leaves an empty
+    /// one. PostgreSQL does not start with that until somebody removes it.
+    fn remove_empty_lock_files(&self) {
+        let in_directory = fs::read_dir(&self.directory).expect("the server's directory");
+        let sockets = in_directory.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+        let is_lock = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "lock");
+        let pid_file = self.data_directory().join("postmaster.pid");
+        for file in sockets.filter(is_lock).chain([pid_file]) {
+            if fs::metadata(&file).is_ok_and(|file| file.len() == 0) {
+                fs::remove_file(file).expect("an empty lock file is removed");
+            }
+        }
     }
 
     /// Runs statements, one a line, in a single-user server: its answers. What it logs goes to the server's log.
