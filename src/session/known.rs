@@ -26,7 +26,9 @@ impl Known {
                 expired: None,
             };
         };
-        let entry = attached.shared.registry.held(key, row.version);
+        // Others touch and expire the login as they see it, until the version that this transaction gave it is committed.
+        let (shared_key, shared_version) = notes::origin_of(key, row.version);
+        let entry = attached.shared.registry.held(&shared_key, shared_version);
         let (local_activity, local_expiry) = notes::local_state(key, row.version);
         let activities = [entry.map(|entry| entry.activity), local_activity]
             .into_iter()

@@ -89,6 +89,13 @@ impl Notes {
         self.sessions.iter_mut().rfind(|note| note.session.key() == key)
     }
 
+    fn origin_of(&mut self, key: &Key, version: i64) -> (Key, i64) {
+        match self.find(key) {
+            Some(note) => note.session.origin_of(version),
+            None => (*key, version),
+        }
+    }
+
     /// The note of a session, which is added if the list is not full.
     fn find_or_add(&mut self, key: &Key) -> Option<&mut SessionNote> {
         if self.find(key).is_none() {
@@ -139,10 +146,7 @@ pub fn session_changed(key: &Key, change: Change) {
 pub fn session_derives(key: &Key, version: i64, from: Option<(Key, i64)>) {
     let by = subtransaction();
     with_mut(|notes| {
-        let origin = from.map(|(key, version)| match notes.find(&key) {
-            Some(note) => note.session.origin_of(version),
-            None => (key, version),
-        });
+        let origin = from.map(|(key, version)| notes.origin_of(&key, version));
         if let Some(note) = notes.find(key) {
             note.session.derive(by, version, origin);
         }
@@ -222,6 +226,12 @@ pub fn local_state(key: &Key, version: i64) -> (Option<Timestamp>, Option<Expiry
         Some(note) => note.session.known(version),
         None => (None, None),
     })
+}
+
+/// The session and version under which others know the login of this version: another one if the current transaction has
+/// rotated it or changed its limits.
+pub fn origin_of(key: &Key, version: i64) -> (Key, i64) {
+    with_mut(|notes| notes.origin_of(key, version))
 }
 
 /// A check of the current transaction counts, of a session that the row answered for: the registry gets the touch at the

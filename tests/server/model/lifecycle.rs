@@ -85,7 +85,8 @@ impl Model {
             match base[..] {
                 [(_, State::Open(session))] if session.user != Some(user) => {}
                 [(_, State::Absent(_))] => {}
-                [(place, state @ State::Open(session))] => {
+                // Otherwise its snapshot may be older than that row.
+                [(place, state @ State::Open(session))] if seen.iter().all(|(_, state)| of_user(state)) => {
                     transaction.changes.endings.push(Ending {
                         sid,
                         how: How::Revoked(session, span.from),

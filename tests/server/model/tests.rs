@@ -356,6 +356,26 @@ fn a_revocation_counts_what_is_certainly_open_and_ends_it() {
 }
 
 #[test]
+fn a_revocation_may_miss_a_session_that_is_being_rotated_away_from_the_sid_it_excepts() {
+    let mut script = Script::new();
+    script.open(SID, None);
+    let mut rotating = script.begin();
+    let rotate = Op::Rotate { old: SID, new: OTHER };
+    assert!(script.run(&mut rotating, &rotate, Answer::Bool(true)));
+    let sent = script.now;
+    script.model.commit_sent(&mut rotating, sent);
+    let revoke = |except| Op::CloseUser { user: 1, except };
+    let mut revoking = script.begin();
+    // By a snapshot from before that commit, which sees the old row only.
+    assert!(script.run(&mut revoking, &revoke(Some(SID)), Answer::Count(0)));
+    let span = Span::new(sent, script.now);
+    script.model.commit_ended(&mut rotating, span, CommitEnd::Committed);
+    assert!(script.run(&mut revoking, &revoke(None), Answer::Count(1)));
+    script.commit(revoking);
+    assert!(script.must_be(SID, false));
+}
+
+#[test]
 fn a_verdict_with_a_wrong_field_is_noticed() {
     let mut script = Script::new();
     let opened_at = script.now;

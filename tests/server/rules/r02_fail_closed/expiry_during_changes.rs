@@ -27,6 +27,63 @@ fn an_expiry_found_before_a_change_of_limits_commits_stays() {
     assert_eq!(other.event_kinds(&sid), ["idle_expired"]);
 }
 
+/// Its row has a version that others do not know yet.
+#[test]
+fn a_transaction_that_changes_the_limits_learns_that_others_found_the_session_expired() {
+    let database = preloaded::database("own_limits", &QUIET);
+    let (mut changer, mut other, mut admin) = three_connections(&database);
+    for name in ["checked", "closed", "revoked", "changed again"] {
+        let sid = new_sid();
+        admin.set_param(param::DELAY, None);
+        changer.open_as(&sid, "user");
+        changer.has_been_idle(&sid, "1 hour");
+        changer.run("BEGIN");
+        changer.write(SET_LIMIT, &[&sid]);
+        assert!(changer.peek(&sid).valid);
+        admin.set_param(param::DELAY, Some("10 minutes"));
+        assert!(!other.check(&sid));
+        admin.set_param(param::DELAY, Some("1 day"));
+        match name {
+            "checked" => assert_eq!(changer.verdict(&sid).status, "idle_expired"),
+            "closed" => assert!(!changer.close_sid(&sid)),
+            "revoked" => assert_eq!(changer.close_user("user"), 0),
+            _ => assert_eq!(changer.write(SET_LIMIT, &[&sid]), 1),
+        }
+        changer.run("COMMIT");
+        assert!(!other.check(&sid), "{name}");
+        wait_until_gone(&mut other, &sid);
+        assert_eq!(other.event_kinds(&sid), ["idle_expired"], "{name}");
+    }
+}
+
+#[test]
+fn a_transaction_that_rotates_learns_that_others_found_the_session_expired() {
+    let database = preloaded::database("own_rotation", &QUIET);
+    let (mut changer, mut other, mut admin) = three_connections(&database);
+    for is_rotated_again in [false, true] {
+        let (old, new) = (new_sid(), new_sid());
+        admin.set_param(param::DELAY, None);
+        changer.open(&old);
+        changer.has_been_idle(&old, "1 hour");
+        changer.run("BEGIN");
+        assert!(changer.rotate(&old, &new));
+        admin.set_param(param::DELAY, Some("10 minutes"));
+        assert!(!other.check(&old));
+        admin.set_param(param::DELAY, Some("1 day"));
+        if is_rotated_again {
+            let third = new_sid();
+            assert!(!changer.rotate(&new, &third));
+            assert!(!changer.check(&third));
+        } else {
+            assert!(!changer.check(&new));
+        }
+        changer.run("COMMIT");
+        assert!(!other.check(&new));
+        wait_until_gone(&mut other, &new);
+        assert_eq!(other.event_kinds(&new), ["idle_expired"]);
+    }
+}
+
 /// In the simple protocol a statement that is a transaction of its own ends without its last change being made visible.
 #[test]
 fn an_expiry_found_while_one_statement_changes_the_limits_stays() {
