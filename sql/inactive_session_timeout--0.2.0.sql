@@ -412,7 +412,8 @@ COMMENT ON COLUMN session_timeout.stat_worker.pid IS
     'Process ID of the worker that is running or starting; NULL if there is none';
 COMMENT ON COLUMN session_timeout.stat_worker.last_pass IS 'When the last pass ended';
 COMMENT ON COLUMN session_timeout.stat_worker.next_flush IS 'Earliest time of the next flush';
-COMMENT ON COLUMN session_timeout.stat_worker.next_purge IS 'Time of the next purge';
+COMMENT ON COLUMN session_timeout.stat_worker.next_purge IS
+    'Time of the next purge, unless sessions or parameters change before';
 COMMENT ON COLUMN session_timeout.stat_worker.flushed IS
     'Number of rows to which activity was written, since server start';
 COMMENT ON COLUMN session_timeout.stat_worker.expired IS

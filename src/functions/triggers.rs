@@ -61,6 +61,7 @@ fn session_before_write(call: Call) -> Returned {
     let objects = context.objects;
     let trigger = RowTrigger::of(&call, "session_before_write", objects.session)?;
     let (old, new) = (trigger.old_row_of_update(), trigger.new_row());
+    notes::written_by_hand();
     if let Some(name) = new.user_name_bytes()
         && old.is_none_or(|old| old.user_name_bytes() != Some(name))
     {

@@ -115,7 +115,7 @@ fn worker_state(call: Call) -> Returned {
             (c"pid", pg_sys::INT4OID, pid.map(|pid| pid as i32).into_datum()),
             time(c"last_pass", database.last_pass.load(Acquire)),
             time(c"next_flush", database.flush.next(now)),
-            time(c"next_purge", database.purge.next(now)),
+            time(c"next_purge", database.next_purge(now)),
             count(c"flushed", database.flushed.load(Acquire)),
             count(c"expired", database.expired.load(Acquire)),
             count(c"purged", database.purged.load(Acquire)),

@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | at once | the database is unknown, or urgent: a session was found expired, parameters changed, the registry is full, a pass did not get through |
 //! | at the flush interval | the database has dirty activity |
-//! | at the purge interval | always |
+//! | at the purge interval | a page of the session table must be read again ([`crate::shared::purge_due`]) |
 //!
 //! "At once" is 0.5 s after the last pass, so that whoever waits to drop or copy the database gets its turn; 2 s after a pass
 //! that met a lock. The database that has been due for longest comes first: one worker for a database, `max_workers` in all.
@@ -36,6 +36,7 @@ use pgrx::PgTryBuilder;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
+use session_timeout_core::clock_watch::ClockWatch;
 
 use super::limits::{LONGEST_RUN, PAUSE, limit_lock_waits};
 use crate::guc;
@@ -97,6 +98,8 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
     let mut next_look = i64::MIN;
     // By a clock that nobody sets.
     let begun = Instant::now();
+    let mut watch = ClockWatch::new(clock::now().micros(), begun.elapsed());
+    databases::begin_purge_epochs(shared);
     loop {
         // SAFETY: plain reads of flags that the handlers set; proc_exit runs the exit callbacks. The postmaster starts a
         // launcher that ended with 1 again, unless it is itself about to end.
@@ -119,6 +122,10 @@ pub extern "C-unwind" fn ist_launcher_main(_argument: pg_sys::Datum) {
             next_look = looked.saturating_add(naptime);
         }
         let now = clock::now().micros();
+        if watch.was_set_back(now, begun.elapsed()) {
+            // Clocks of sessions may be in the future now.
+            databases::begin_purge_epochs(shared);
+        }
         running.retain_mut(|one| still_runs(shared, one));
         if databases.release(shared) && databases.without_place > 0 {
             // Others are waiting for a place.
@@ -418,7 +425,7 @@ fn due_at(database: &Database, now: i64) -> i64 {
             } else {
                 i64::MAX
             };
-            flush.min(database.purge.next(now))
+            flush.min(database.next_purge(now))
         }
     };
     let pause = match failures {

@@ -63,6 +63,23 @@ pub unsafe fn index_beginscan(
     }
 }
 
+/// The number of the file of a relation.
+///
+/// # Safety
+/// The relation is open.
+pub unsafe fn file_number(relation: pg_sys::Relation) -> u32 {
+    // SAFETY: by the caller's promise.
+    #[cfg(not(feature = "since16"))]
+    unsafe {
+        (*relation).rd_node.relNode.into()
+    }
+    // SAFETY: by the caller's promise.
+    #[cfg(feature = "since16")]
+    unsafe {
+        (*relation).rd_locator.relNumber.into()
+    }
+}
+
 /// Whether no committed row conflicts with the row in a slot in one of the indexes `arbiters`. Waits for transactions that
 /// decide this.
 ///

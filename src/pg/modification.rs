@@ -320,6 +320,12 @@ impl Writer {
         Written::Yes
     }
 
+    /// The page of the row that was inserted or updated last.
+    pub fn written_page(&self) -> u32 {
+        // SAFETY: the slot is ours; inserts and updates leave the row's place in it.
+        unsafe { pgrx::itemptr::item_pointer_get_block_number(&(*self.row.as_ptr()).tts_tid) }
+    }
+
     /// Deletes a locked row.
     pub fn delete(&mut self, row: &LockedTuple) -> Result<(), Error> {
         match self.delete_at(row.tid(), LockWait::Wait) {

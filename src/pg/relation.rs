@@ -8,7 +8,7 @@ use std::thread::panicking;
 
 use pgrx::pg_sys::{self, Oid};
 
-use super::compat::attribute;
+use super::compat;
 use super::shape::{Shape, TableRef};
 use super::slot::Slot;
 use crate::error::Error;
@@ -129,6 +129,12 @@ impl Table {
         unsafe { (*self.row_type()).natts as usize }
     }
 
+    /// The number of the file that its pages are in: another one after `VACUUM FULL`, `TRUNCATE` and other rewrites.
+    pub fn file_number(&self) -> u32 {
+        // SAFETY: open.
+        unsafe { compat::file_number(self.relation) }
+    }
+
     /// How many pages it has.
     pub fn pages(&self) -> u32 {
         // SAFETY: open.
@@ -138,7 +144,7 @@ impl Table {
     /// The definition of a column, counted from 1; `None` if it was dropped.
     fn attribute(&self, column: pg_sys::AttrNumber) -> Option<&pg_sys::FormData_pg_attribute> {
         // SAFETY: open, and borrowed as long as the definition is.
-        unsafe { attribute(self.row_type(), column as usize - 1) }
+        unsafe { compat::attribute(self.row_type(), column as usize - 1) }
     }
 
     /// The value of a column in a new row that does not name it: its default.

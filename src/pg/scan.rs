@@ -3,7 +3,7 @@
 //! A scan runs with `SnapshotAny` and tests each tuple against a [`LatestSnapshot`]. An index leads to every tuple of a row
 //! that the snapshot could see, and exactly one of them passes.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::ptr;
 use std::thread::panicking;
 
@@ -184,41 +184,52 @@ pub fn all_rows(table: &Table, snapshot: &LatestSnapshot, mut each: impl FnMut(T
     }
 }
 
-/// Calls `each` for the tuple that `snapshot` sees of every row in `count` pages of the table, beginning with page `from`.
-/// Returns whether they were the last pages.
-pub fn rows_of_pages(
+/// Who can see a tuple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// The snapshot sees it.
+    Visible,
+    /// The snapshot does not see it: it was committed since, or the transaction that wrote it is in progress.
+    Pending,
+}
+
+/// Calls `each` for the tuples in some pages of the table, of which there is at least one, that the snapshot sees or a later one
+/// may see.
+pub fn tuples_of_pages(
     table: &Table,
     snapshot: &LatestSnapshot,
-    from: u32,
-    count: u32,
-    mut each: impl FnMut(Tuple),
-) -> bool {
-    let pages = table.pages();
-    let last = from.saturating_add(count - 1).min(pages.saturating_sub(1));
-    if from < pages {
-        let slot = table.new_slot();
-        let mut low = pg_sys::ItemPointerData::default();
-        let mut high = pg_sys::ItemPointerData::default();
-        pgrx::itemptr::item_pointer_set_all(&mut low, from, 1);
-        pgrx::itemptr::item_pointer_set_all(&mut high, last, u16::MAX);
-        // SAFETY: the table is open, and so is the scan until endscan.
-        unsafe {
-            let any = &raw mut pg_sys::SnapshotAnyData;
-            let scan = HeapScan(pg_sys::table_beginscan_tidrange(
-                table.relation(),
-                any,
-                &mut low,
-                &mut high,
-            ));
-            let forward = pg_sys::ScanDirection::ForwardScanDirection;
-            while pg_sys::table_scan_getnextslot_tidrange(scan.0, forward, slot.as_ptr()) {
-                if pg_sys::table_tuple_satisfies_snapshot(table.relation(), slot.as_ptr(), snapshot.as_ptr()) {
-                    each(Tuple::in_slot(slot.as_ptr()));
-                }
+    pages: Range<u32>,
+    mut each: impl FnMut(Tuple, Visibility),
+) {
+    let slot = table.new_slot();
+    let mut low = pg_sys::ItemPointerData::default();
+    let mut high = pg_sys::ItemPointerData::default();
+    pgrx::itemptr::item_pointer_set_all(&mut low, pages.start, 1);
+    pgrx::itemptr::item_pointer_set_all(&mut high, pages.end - 1, u16::MAX);
+    // It sees what is committed at the moment of each test, and what transactions in progress have inserted or deleted.
+    let mut dirty = pg_sys::SnapshotData {
+        snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY,
+        ..Default::default()
+    };
+    // SAFETY: the table is open, and so is the scan until endscan.
+    unsafe {
+        let any = &raw mut pg_sys::SnapshotAnyData;
+        let scan = HeapScan(pg_sys::table_beginscan_tidrange(
+            table.relation(),
+            any,
+            &mut low,
+            &mut high,
+        ));
+        let forward = pg_sys::ScanDirection::ForwardScanDirection;
+        let sees = |snapshot| pg_sys::table_tuple_satisfies_snapshot(table.relation(), slot.as_ptr(), snapshot);
+        while pg_sys::table_scan_getnextslot_tidrange(scan.0, forward, slot.as_ptr()) {
+            if sees(snapshot.as_ptr()) {
+                each(Tuple::in_slot(slot.as_ptr()), Visibility::Visible);
+            } else if sees(&mut dirty) {
+                each(Tuple::in_slot(slot.as_ptr()), Visibility::Pending);
             }
         }
     }
-    last.saturating_add(1) >= pages
 }
 
 /// Calls `each` for the tuple that `snapshot` sees of every row, in the order of an index on a `bigint`, from `from` on, until

@@ -50,6 +50,12 @@ impl Tuple {
         unsafe { (*self.0).tts_tid }
     }
 
+    /// The page that it is in.
+    pub fn page(&self) -> u32 {
+        // SAFETY: a tuple's place is a valid one.
+        unsafe { pgrx::itemptr::item_pointer_get_block_number(&self.tid()) }
+    }
+
     /// Whether the current transaction wrote it, so that nobody else sees it yet.
     pub fn is_own(&self) -> bool {
         const XMIN: i32 = pg_sys::MinTransactionIdAttributeNumber;

@@ -90,6 +90,8 @@ pub struct Deleted {
     pub count: usize,
     /// The id of the first event that it left, or one more than the last id: where to continue.
     pub next: i64,
+    /// The time of that event; `None` if it left none.
+    pub oldest_left: Option<Timestamp>,
 }
 
 /// Deletes at most `most` events that are older than `oldest_kept`, the oldest first, except those that others have locked.
@@ -97,7 +99,12 @@ pub struct Deleted {
 /// again over deleted events that an old snapshot keeps. An event of a clock that was ahead would keep those after it from
 /// being found: its time is set to now.
 pub fn delete_oldest(events: TableRef, from: i64, oldest_kept: Timestamp, most: usize) -> Result<Deleted, Error> {
-    let nothing = Deleted { count: 0, next: from };
+    let nothing = Deleted {
+        count: 0,
+        next: from,
+        // There may be an old one.
+        oldest_left: Some(oldest_kept),
+    };
     let Some(mut writer) = Writer::try_open(events) else {
         return Ok(nothing);
     };
@@ -108,20 +115,21 @@ pub fn delete_oldest(events: TableRef, from: i64, oldest_kept: Timestamp, most: 
     }
     let snapshot = LatestSnapshot::take(writer.table());
     let now = clock::now();
-    let mut next = from;
+    let (mut next, mut oldest_left) = (from, None);
     let (mut old, mut in_future) = (Vec::new(), Vec::new());
     scan::rows_in_order(writer.table(), &snapshot, key, from, |event| {
         let id = event.column(column::ID).map_or(next, |id| id.value() as i64);
-        let which = match event.column(column::AT).map(timestamp_of) {
+        let at = event.column(column::AT).map(timestamp_of);
+        let which = match at {
             Some(at) if at < oldest_kept => &mut old,
             Some(at) if at > now => &mut in_future,
             _ => {
-                next = id;
+                (next, oldest_left) = (id, at);
                 return ControlFlow::Break(());
             }
         };
         if which.len() == most {
-            next = id;
+            (next, oldest_left) = (id, at);
             return ControlFlow::Break(());
         }
         which.push(event.tid());
@@ -142,5 +150,9 @@ pub fn delete_oldest(events: TableRef, from: i64, oldest_kept: Timestamp, most: 
             count += 1;
         }
     }
-    Ok(Deleted { count, next })
+    Ok(Deleted {
+        count,
+        next,
+        oldest_left,
+    })
 }

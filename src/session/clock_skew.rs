@@ -36,6 +36,7 @@ pub fn reset_clocks(context: &Context, writer: &mut Writer, digest: &Digest, ver
         *value_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(session.last_activity.min(now)));
         *value_of(values, column::VERSION) = Some(next.into());
     })?;
+    context.page_written(writer);
     let key = context.objects.key(digest);
     notes::session_changed(&key, Change::Written);
     notes::session_derives(&key, next, Some((key, version)));

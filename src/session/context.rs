@@ -10,6 +10,7 @@ use super::known::Known;
 use crate::catalog::{self, Objects};
 use crate::error::Error;
 use crate::params_cache;
+use crate::pg::modification::Writer;
 use crate::shared::attached::Attached;
 
 /// Shared memory, if there is some, and the extension's objects.
@@ -47,6 +48,13 @@ impl Context {
     /// The parameters in force now.
     pub fn params(&self) -> Result<Rc<Params>, Error> {
         params_cache::current(self.attached.as_ref())
+    }
+
+    /// A row of a session was written. To be called before the commit, unless a trigger has seen that row.
+    pub fn page_written(&self, writer: &Writer) {
+        if let Some(attached) = &self.attached {
+            attached.page_written(writer.table().file_number(), writer.written_page());
+        }
     }
 
     /// What is known of the session in a row.

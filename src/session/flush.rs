@@ -8,9 +8,11 @@ use crate::error::Error;
 use crate::pg::datum::timestamp_datum;
 use crate::pg::memory::RowContext;
 use crate::pg::modification::{LockMode, Writer, Written};
+use crate::pg::slot::Tuple;
 use crate::pg::transaction::{make_visible, my_database};
 use crate::rows::session::{SessionRow, column, value_of};
 use crate::rows::session_cursor::SessionCursor;
+use crate::shared::attached::Attached;
 
 /// How many entries `flush_sessions()` takes out of the registry at once.
 const BATCH: usize = 500;
@@ -42,6 +44,7 @@ pub enum Placement {
 
 /// Writes activity to rows, within one transaction.
 pub struct Flusher {
+    attached: Attached,
     // In the order in which they must be dropped.
     cursor: SessionCursor,
     writer: Writer,
@@ -50,10 +53,11 @@ pub struct Flusher {
 
 impl Flusher {
     /// On the session table as of now. The entries were collected before, so a row that is not found is gone.
-    pub fn new(writer: Writer) -> Self {
+    pub fn new(attached: &Attached, writer: Writer) -> Self {
         let cursor = SessionCursor::new(writer.table().again());
         cursor.refresh_prune_horizon();
         Self {
+            attached: *attached,
             cursor,
             writer,
             row_context: RowContext::new(),
@@ -64,6 +68,7 @@ impl Flusher {
     /// the entry remains valid.
     pub fn write(&mut self, entry: &EntryView, placement: Placement) -> Result<Flushed, Error> {
         let Self {
+            attached,
             cursor,
             writer,
             row_context,
@@ -87,15 +92,18 @@ impl Flusher {
                 *value_of(values, column::LAST_ACTIVITY) = Some(touched);
             });
             match written {
-                Written::Yes => Ok(Flushed::Written),
-                Written::No => write_locked(writer, entry),
+                Written::Yes => {
+                    report_move(attached, writer, &row);
+                    Ok(Flushed::Written)
+                }
+                Written::No => write_locked(attached, writer, entry),
             }
         })
     }
 }
 
 /// For a row that another transaction has changed, or that it has locked in a mode that may not conflict.
-fn write_locked(writer: &mut Writer, entry: &EntryView) -> Result<Flushed, Error> {
+fn write_locked(attached: &Attached, writer: &mut Writer, entry: &EntryView) -> Result<Flushed, Error> {
     let row = match try_lock_version(writer, &entry.digest, entry.version, LockMode::NoKeyUpdate)? {
         VersionLock::Locked(row) => row,
         VersionLock::Gone => return Ok(Flushed::Gone),
@@ -107,7 +115,15 @@ fn write_locked(writer: &mut Writer, entry: &EntryView) -> Result<Flushed, Error
     writer.update(&row, |values| {
         *value_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(entry.activity));
     })?;
+    report_move(attached, writer, &row);
     Ok(Flushed::Written)
+}
+
+/// A row was written that a purge finds on another page now. On its own page, newer activity makes nothing due earlier.
+fn report_move(attached: &Attached, writer: &Writer, old: &Tuple) {
+    if writer.written_page() != old.page() {
+        attached.page_written(writer.table().file_number(), writer.written_page());
+    }
 }
 
 /// `flush_sessions()`, in the caller's transaction. Returns how many rows were written. The transaction may be rolled back, so
@@ -128,7 +144,7 @@ pub fn flush() -> Result<usize, Error> {
         if dirty.is_empty() {
             continue;
         }
-        let mut flusher = Flusher::new(Writer::open(context.objects.session)?);
+        let mut flusher = Flusher::new(&attached, Writer::open(context.objects.session)?);
         for entry in &dirty {
             written += usize::from(flusher.write(entry, Placement::AnyPage)? == Flushed::Written);
         }

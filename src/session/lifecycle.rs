@@ -71,6 +71,7 @@ pub fn open(
             break;
         }
     }
+    context.page_written(&writer);
     let key = context.objects.key(digest);
     notes::session_changed(&key, Change::Written);
     notes::session_derives(&key, version.get(), None);
@@ -193,6 +194,7 @@ pub fn rotate(old: &Digest, new: &Digest) -> Result<bool, Error> {
         *value_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(known.session.last_activity));
         *value_of(values, column::VERSION) = Some(version.into());
     })?;
+    context.page_written(&writer);
     let (old_key, new_key) = (context.objects.key(old), context.objects.key(new));
     notes::session_changed(&old_key, Change::Closed);
     notes::session_changed(&new_key, Change::Written);

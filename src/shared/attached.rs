@@ -46,6 +46,14 @@ impl Attached {
         Some(database.parameters.load(Acquire))
     }
 
+    /// A function or a worker has written a row of a session to a page of a file, in the current transaction.
+    pub fn page_written(&self, file: u32, page: u32) {
+        self.shared.page_bounds.written(file, page);
+        if let Some(database) = self.database() {
+            database.purge_due.unknown();
+        }
+    }
+
     /// Something of this database cannot wait: the launcher starts a worker at once. Raises nothing.
     pub fn hurry(&self) {
         if let Some(database) = self.database() {

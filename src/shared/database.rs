@@ -15,6 +15,7 @@ use session_timeout_core::registry::{Unrecorded, UnrecordedLimits};
 use session_timeout_core::time::{Timestamp, to_micros};
 
 use super::control::Control;
+use super::purge_due::PurgeDue;
 use super::schedule::{LATER, Schedule, backoff};
 use crate::guc;
 use crate::pg::backend_local::BackendLocal;
@@ -64,8 +65,10 @@ pub struct Database {
     /// When that of sessions with a short idle delay of their own is flushed, in microseconds since 2000-01-01; `i64::MAX`:
     /// there is none.
     early_flush: AtomicI64,
-    /// When expired sessions are looked for.
+    /// How often expired sessions are looked for.
     pub purge: Schedule,
+    /// When there can be some.
+    pub purge_due: PurgeDue,
     /// The slot of the registry where the search for expired sessions continues.
     pub expire_from: AtomicU32,
     /// The slot of the registry where the flush continues.
@@ -105,6 +108,9 @@ pub struct Database {
     pub last_error: AtomicU32,
 }
 
+// As documented in docs/operations.md.
+const _: () = assert!(size_of::<Database>() == 384);
+
 impl Database {
     /// Its OID.
     pub fn oid(&self) -> Oid {
@@ -134,6 +140,7 @@ impl Database {
 
     /// A commit has changed some of its parameters.
     pub fn parameters_changed(&self, control: &Control) {
+        self.purge_due.begin_epoch(control);
         self.parameters.fetch_max(control.new_generation(), AcqRel);
     }
 
@@ -196,14 +203,31 @@ impl Database {
         self.purge_hurries.load(Acquire) != 0
     }
 
+    /// When the next purge is due, by a clock that says `now`, in microseconds since 2000-01-01.
+    pub fn next_purge(&self, now: i64) -> i64 {
+        match self.purge.next(now) {
+            // It has never been done, or by a clock that was ahead.
+            i64::MIN => i64::MIN,
+            next => next.max(self.purge_due.at(now)),
+        }
+    }
+
     /// A purge begins at the first page, so it will find what there was to hurry for.
-    pub fn purge_begins(&self) {
-        self.purge_hurries.store(0, Release);
+    pub fn purge_begins(&self, control: &Control, now: i64) {
+        let hurries = self.purge_hurries.swap(0, AcqRel) != 0;
         self.unrecorded_at_purge.copy_from(&self.unrecorded.limits());
+        // Sessions that a bound does not count are due, or sessions are due earlier by a clock that was set back.
+        if hurries || !self.unrecorded.limits().is_none() || self.purge.next(now) == i64::MIN {
+            self.purge_due.begin_epoch(control);
+        }
+        self.purge_due.purge_begins();
     }
 
     /// The purge has ended: the sessions that the unrecorded limits stood for are deleted, or were added to them again.
-    pub fn purge_ends(&self) {
+    ///
+    /// `latest` is when the next purge is due whatever the pages hold, in microseconds since 2000-01-01.
+    pub fn purge_ends(&self, latest: i64) {
+        self.purge_due.purge_ended(latest);
         self.unrecorded.drop_unless_added(&self.unrecorded_at_purge.limits());
     }
 

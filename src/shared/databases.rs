@@ -80,6 +80,13 @@ pub fn registered(shared: &'static Shared) -> impl Iterator<Item = Registered> +
     shared.databases.iter().filter_map(Registered::of)
 }
 
+/// From now on no bound of a page counts, in any database.
+pub fn begin_purge_epochs(shared: &'static Shared) {
+    for place in registered(shared) {
+        place.database.purge_due.begin_epoch(shared.control);
+    }
+}
+
 static CURRENT: BackendLocal<Cell<Option<&'static Database>>> = BackendLocal::new(Cell::new(None));
 
 /// How many places had been freed when this process found none.

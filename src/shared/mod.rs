@@ -6,7 +6,7 @@
 //! | `startup` | requests the segment and the locks, and formats them in the postmaster, again after a crash |
 //! | `locks` | one LWLock for each partition of the registry, and one for the list of databases |
 //! | `control` | what there is one of |
-//! | `database`, `databases`, `schedule` | what is known of each database; the list of them |
+//! | `database`, `databases`, `schedule`, `purge_due` | what is known of each database; the list of them |
 //! | `counters` | the counters of the monitoring views |
 //! | `attached` | what a backend may use of all this |
 //! | `snapshot` | the file that carries activity over a clean restart |
@@ -20,6 +20,7 @@ pub mod counters;
 pub mod database;
 pub mod databases;
 mod locks;
+pub mod purge_due;
 pub mod schedule;
 pub mod segment;
 pub mod snapshot;

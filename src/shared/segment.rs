@@ -5,15 +5,17 @@
 //! | part | bytes | holds |
 //! | --- | --- | --- |
 //! | control | 128 | [`Control`] |
-//! | databases | `max_databases` × 256 | [`Database`] |
+//! | databases | `max_databases` × 384 | [`Database`] |
 //! | counters | 256 × 128 | a stripe of [`Counters`] for each group of process ids |
 //! | partitions, slots, buckets, work, tags | see [`session_timeout_core::registry`] | the registry |
+//! | page bounds | `max_sessions` | see [`session_timeout_core::page_bounds`] |
 
 use std::ffi::CStr;
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use pgrx::pg_sys;
+use session_timeout_core::page_bounds::{self, PageBounds};
 use session_timeout_core::registry::{Layout, Locks, Memory, Partition, Registry, Slot};
 
 use super::control::Control;
@@ -36,6 +38,8 @@ pub struct Shared {
     pub counters: &'static [Counters],
     /// The sessions.
     pub registry: Registry<'static, LwLocks>,
+    /// Which pages a purge need not read.
+    pub page_bounds: PageBounds<'static>,
     locks: LwLocks,
     layout: Layout,
 }
@@ -69,6 +73,9 @@ pub struct Plan {
     buckets: usize,
     work: usize,
     tags: usize,
+    page_bounds: usize,
+    /// How many page bounds it has places for.
+    page_places: usize,
     /// The size of the whole, in bytes.
     pub bytes: usize,
 }
@@ -81,6 +88,7 @@ impl Plan {
 
     fn of(sessions: usize, places: usize) -> Self {
         let layout = Layout::for_sessions(sessions);
+        let page_places = PageBounds::places_for(sessions);
         let mut bytes = size_of::<Control>();
         let mut place = |size: usize| {
             // Every part begins on a cache line pair.
@@ -96,6 +104,8 @@ impl Plan {
             buckets: place(layout.slots() * size_of::<AtomicU32>()),
             work: place(layout.work_words() * size_of::<AtomicU64>()),
             tags: place(layout.slots() * size_of::<AtomicU8>()),
+            page_bounds: place(page_places * size_of::<page_bounds::Place>()),
+            page_places,
             layout,
             places,
             bytes: bytes + 128,
@@ -122,11 +132,13 @@ impl Plan {
                 databases: std::slice::from_raw_parts(base.add(self.databases).cast(), self.places),
                 counters: std::slice::from_raw_parts(base.add(self.counters).cast(), counters::STRIPES),
             };
+            let page_bounds = std::slice::from_raw_parts(base.add(self.page_bounds).cast(), self.page_places);
             Shared {
                 control: locks.control,
                 databases: locks.databases,
                 counters: locks.counters,
                 registry: Registry::new(memory, locks),
+                page_bounds: PageBounds::new(page_bounds),
                 locks,
                 layout: self.layout,
             }

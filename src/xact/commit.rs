@@ -2,7 +2,7 @@
 //!
 //! | when | what |
 //! | --- | --- |
-//! | before the commit | looks at the rows whose committed version is in doubt; begins the invalidation of everything that was changed, so that checks ask the row; writes the event of a session that others found expired since it was opened again; sends the notices |
+//! | before the commit | looks at the rows whose committed version is in doubt; begins the invalidation of everything that was changed, so that checks ask the row; begins an epoch of the pages' bounds after a change by hand; writes the event of a session that others found expired since it was opened again; sends the notices |
 //! | after the commit, before it returns | activity and expiry follow a row that got another version; everything that was changed becomes unverified, so that the next check reads the row; the generation of the parameters grows |
 //! | after an abort, at whatever point | ends an invalidation that had begun; the generation of the parameters stays |
 //!
@@ -119,6 +119,12 @@ fn look_at_rows() {
 
 fn begin_invalidation(shared: &'static Shared) {
     notes::with_mut(|notes| {
+        // The rows are written, and not yet visible.
+        if notes.by_hand
+            && let Some(database) = Attached::to(shared).database()
+        {
+            database.purge_due.begin_epoch(shared.control);
+        }
         if notes.all_sessions
             && let Some(database) = databases::begin_invalidation_of_all(shared)
         {

@@ -37,6 +37,8 @@ pub struct Notes {
     pub all_sessions: bool,
     /// The database whose sessions are all being invalidated by this commit.
     pub invalidating_all: Option<&'static Database>,
+    /// It wrote rows of sessions by hand: not by the functions, which report the pages that they write to.
+    pub by_hand: bool,
     /// It changed parameters.
     pub parameters: bool,
     /// It created or dropped the extension.
@@ -78,6 +80,7 @@ impl Notes {
         self.sessions.clear();
         self.all_sessions = false;
         self.invalidating_all = None;
+        self.by_hand = false;
         self.parameters = false;
         self.installation = false;
         self.rolled_back = false;
@@ -115,6 +118,7 @@ static NOTES: BackendLocal<RefCell<Notes>> = BackendLocal::new(RefCell::new(Note
     sessions: Vec::new(),
     all_sessions: false,
     invalidating_all: None,
+    by_hand: false,
     parameters: false,
     installation: false,
     rolled_back: false,
@@ -179,6 +183,11 @@ pub fn session_ended(kind: Kind, ended: Ended) {
 /// The current transaction changes any number of sessions.
 pub fn all_sessions_changed() {
     with_mut(|notes| notes.all_sessions = true);
+}
+
+/// The current transaction writes rows of sessions by hand.
+pub fn written_by_hand() {
+    with_mut(|notes| notes.by_hand = true);
 }
 
 /// The current transaction changes a parameter.

@@ -13,12 +13,16 @@
 //! | [`verdict`] | what a check answers |
 //! | [`event`] | what is reported of a session that has ended |
 //! | [`registry`] | the live sessions in shared memory |
+//! | [`clock_watch`] | whether the system's clock was set back |
+//! | [`page_bounds`] | until when a purge need not read a page |
 //! | [`savepoints`] | which of a transaction's notes a rollback to a savepoint leaves |
 #![forbid(unsafe_code)]
 
+pub mod clock_watch;
 pub mod digest;
 pub mod event;
 mod excerpt;
+pub mod page_bounds;
 pub mod params;
 pub mod registry;
 pub mod savepoints;

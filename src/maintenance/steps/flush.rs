@@ -98,7 +98,7 @@ fn flush_in_transaction(
         let Some(writer) = Writer::try_open(pass.session.objects.session) else {
             return Ok(None);
         };
-        let mut flusher = Flusher::new(writer);
+        let mut flusher = Flusher::new(&pass.attached, writer);
         let mut written = 0;
         for entry in batch {
             let outcome = flusher.write(entry, placement)?;

@@ -6,6 +6,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use session_timeout_core::time::Timestamp;
+
 use super::super::context::{Ended, PassContext};
 use super::BATCH;
 use crate::error::Error;
@@ -16,8 +18,15 @@ use crate::shared::schedule::is_ahead;
 /// How often it begins at the first event, in microseconds.
 const RESTART: i64 = 3_600_000_000;
 
+/// What the step has done.
+pub struct Retained {
+    pub ended: Ended,
+    /// When the oldest event that was kept is to be deleted; `None` if there is none.
+    pub next_due: Option<Timestamp>,
+}
+
 /// Runs the step.
-pub fn run(pass: &PassContext) -> Result<Ended, Error> {
+pub fn run(pass: &PassContext) -> Result<Retained, Error> {
     let retention = pass.params.event_retention.unwrap_or_default();
     let database = pass.database;
     let (now, began) = (clock::now().micros(), database.retention_began.load(Relaxed));
@@ -32,11 +41,12 @@ pub fn run(pass: &PassContext) -> Result<Ended, Error> {
             session_event::delete_oldest(pass.session.objects.session_event, from, oldest_kept, BATCH)
         })?;
         database.retention_from.store(deleted.next, Relaxed);
-        if deleted.count < BATCH {
-            return Ok(Ended::Done);
-        }
-        if pass.is_over() {
-            return Ok(Ended::More);
-        }
+        let next_due = deleted.oldest_left.map(|at| at.saturating_add(retention));
+        let ended = match deleted.count {
+            BATCH if pass.is_over() => Ended::More,
+            BATCH => continue,
+            _ => Ended::Done,
+        };
+        return Ok(Retained { ended, next_due });
     }
 }

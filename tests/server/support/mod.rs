@@ -35,4 +35,7 @@ pub use snapshot_file::{Stopped, oldest_activity, snapshot_files, write_file};
 pub use standby::catch_up;
 pub use swarm::{Swarm, expect};
 pub use uncommitted::{NOTE, SET_LIMIT, assert_flushed, assert_known, idle_for_a_while, three_connections, touch};
-pub use worker::{is_resting, transactions, wait_for_passes, wait_until_flushed, wait_until_gone, worker_figure};
+pub use worker::{
+    is_resting, last_pass, transactions, wait_for_passes, wait_until_flushed, wait_until_gone,
+    wait_until_nothing_is_due, worker_figure,
+};

@@ -30,13 +30,25 @@ pub fn last_pass(client: &mut Client) -> DateTime<Utc> {
     client.value(sql, &[])
 }
 
-/// Waits until a pass has begun and ended that had not begun before this call.
+/// Waits until a pass has begun and ended that had not begun before this call: one of a purge, if nothing else is due.
 #[track_caller]
 pub fn wait_for_passes(client: &mut Client, passes: u32) {
     for _ in 0..passes {
+        // A page that was written to must be read, whatever became of the transaction.
+        client.run("BEGIN");
+        client.open("never open");
+        client.run("ROLLBACK");
         let before = last_pass(client);
         eventually("another pass", SOON, || last_pass(client) > before);
     }
+}
+
+/// Waits until a purge has found that nothing can be due for long.
+#[track_caller]
+pub fn wait_until_nothing_is_due(client: &mut Client) {
+    let sql = "SELECT next_purge > clock_timestamp() + interval '50 minutes' FROM session_timeout.stat_worker \
+               WHERE datname = current_database()";
+    eventually("no purge is due for long", SOON, || client.value(sql, &[]));
 }
 
 /// Waits until the session's row is gone.

@@ -2,7 +2,7 @@
 
 use session_timeout_tests::{eventually, param};
 
-use crate::support::preloaded::{self, QUICK};
+use crate::support::preloaded::{self, QUICK, and};
 use crate::support::{SOON, SessionCalls, new_sid, open_expired, wait_for_passes, wait_until_gone};
 
 #[test]
@@ -14,6 +14,8 @@ fn events_are_deleted_when_they_are_older_than_the_retention() {
          SELECT clock_timestamp() - age, sha256(age::text::bytea), 'closed', now() \
          FROM unnest('{40 days, 31 days, 29 days, 1 day}'::interval[]) AS age",
     );
+    // Events written by hand are looked at once an hour, unless there is something else to do.
+    wait_for_passes(&mut client, 1);
     eventually("old events are deleted", SOON, || {
         client.value::<i64>("SELECT count(*) FROM session_timeout.session_event", &[]) <= 2
     });
@@ -23,6 +25,19 @@ fn events_are_deleted_when_they_are_older_than_the_retention() {
         &[],
     );
     assert_eq!(kept, 2);
+}
+
+#[test]
+fn the_next_purge_is_when_the_oldest_event_passes_its_retention() {
+    let database = preloaded::database("retention_due", &and(QUICK, (param::EVENT_RETENTION, "20 seconds")));
+    let mut client = database.connect();
+    let sid = new_sid();
+    client.open(&sid);
+    client.close_sid(&sid);
+    let sql = "SELECT next_purge BETWEEN at + interval '19 seconds' AND at + interval '21 seconds' \
+               FROM session_timeout.stat_worker, session_timeout.session_event WHERE datname = current_database()";
+    eventually("a purge is planned", SOON, || client.value(sql, &[]));
+    eventually("the event is deleted", SOON, || client.event_kinds(&sid).is_empty());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use session_timeout_tests::chrono::Utc;
 use session_timeout_tests::{Shutdown, eventually, param};
 
 use crate::support::preloaded::{self, QUICK, QUIET, and};
-use crate::support::{SOON, SessionCalls, new_sid, wait_until_flushed, wait_until_gone};
+use crate::support::{SOON, SessionCalls, new_sid, wait_until_flushed, wait_until_gone, wait_until_nothing_is_due};
 
 const A_DAY: i64 = 24 * 60 * 60;
 
@@ -73,4 +73,22 @@ fn a_clean_restart_with_a_clock_set_back_keeps_no_session_valid() {
     database.set_params(&QUICK);
     wait_until_gone(&mut client, &sid);
     assert_eq!(client.event_kinds(&sid), ["idle_expired"]);
+}
+
+/// The flush has written activity of a clock that was ahead; the purge has seen the row only before.
+#[test]
+fn a_clock_set_back_since_the_last_purge_is_noticed() {
+    let server = preloaded::builder().own_clock().start();
+    let database = preloaded::database_on(&server, "noticed", &QUICK);
+    let mut client = database.connect();
+    let sid = new_sid();
+    client.open(&sid);
+    wait_until_nothing_is_due(&mut client);
+    server.set_clock(600);
+    let touched = client.verdict(&sid).last_activity.expect("an activity");
+    wait_until_flushed(&mut client, &sid, touched);
+    server.set_clock(0);
+    eventually("its clock is set to now", SOON, || {
+        client.stored(&sid).expect("a row").last_activity <= Utc::now()
+    });
 }
