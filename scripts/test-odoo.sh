@@ -34,9 +34,11 @@ settings+=" -c shared_preload_libraries=$name -c session_timeout.naptime=1"
     die "pg_ctl failed:" "$(cat "$directory/pg/output")"
 "$bindir/psql" -X -q -h "$directory/pg" -U postgres -d postgres -c 'CREATE ROLE odoo LOGIN CREATEDB'
 
+# The lines of a log that say that something failed. What a page says when its tour is over, and its session gone, is none.
+errors() { grep -E ' (ERROR|CRITICAL) ' "$1" | grep -v ' received after termination: '; }
 # run LOG [option…]: Odoo exits with 0 also where it has logged an error.
 run() {
-    "$odoo" --db_host "$directory/pg" --db_user odoo --http-interface 127.0.0.1 --max-cron-threads 0 "${@:2}" >"$1" 2>&1 && ! grep -E -q ' (ERROR|CRITICAL) ' "$1"
+    "$odoo" --db_host "$directory/pg" --db_user odoo --http-interface 127.0.0.1 --max-cron-threads 0 "${@:2}" >"$1" 2>&1 && ! errors "$1" >/dev/null
 }
 shown() { grep -E -A 40 ' (ERROR|CRITICAL) |FAIL: |Traceback' "$1" | head -n 200 || tail -n 40 "$1"; }
 
@@ -50,7 +52,7 @@ tests() {
     local started=$SECONDS ran
     if ! run "$directory/$1.log" -d addon --test-enable --http-port 0 --stop-after-init "${@:2}"; then
         shown "$directory/$1.log"
-        failed+=("tests in Odoo: $1")
+        failed+=("tests in Odoo: $1: $(errors "$directory/$1.log" | cut -c 1-300 | tail -n 3 || true)")
     fi
     ran=$(grep -E -o '[0-9]+ failed, [0-9]+ error\(s\) of [0-9]+ tests' "$directory/$1.log" | tail -n 1) || true
     say "In Odoo: ${ran:-no test ran} ($((SECONDS - started)) s)"
