@@ -60,11 +60,7 @@ pub fn all(scale: &Scale, say: impl Fn(&str)) -> Vec<Row> {
 }
 
 fn measure(client: &mut Client, databases: usize, window: Duration) -> Row {
-    let pid = |client: &mut Client, what: &str| -> i32 {
-        let sql = format!("SELECT pid FROM pg_stat_activity WHERE backend_type = '{what}'");
-        client.query_one(&sql, &[]).expect("a background process").get(0)
-    };
-    let launcher = pid(client, "session_timeout launcher");
+    let launcher = pid_of(client, "session_timeout launcher");
     let postmaster = parent_of(launcher);
     let before = (
         run_time(launcher).expect("the launcher"),
@@ -108,12 +104,19 @@ pub fn run_time(pid: i32) -> Option<f64> {
     Some(nanoseconds / 1e6)
 }
 
-fn parent_of(pid: i32) -> i32 {
+/// The process id of a background process.
+pub fn pid_of(client: &mut Client, what: &str) -> i32 {
+    let sql = format!("SELECT pid FROM pg_stat_activity WHERE backend_type = '{what}'");
+    client.query_one(&sql, &[]).expect("a background process").get(0)
+}
+
+/// The process that has started another.
+pub fn parent_of(pid: i32) -> i32 {
     stat(pid)[1].parse().expect("a process id")
 }
 
 /// Milliseconds that the children of a process had run, which have ended.
-fn time_of_children(pid: i32) -> f64 {
+pub fn time_of_children(pid: i32) -> f64 {
     // In ticks, a hundred a second.
     let ticks: Vec<f64> = stat(pid)[13..15]
         .iter()

@@ -6,12 +6,13 @@
 //! | `scale` | how much is measured |
 //! | `peers`, `others` | what is measured: statements on the server; Redis and files |
 //! | `load`, `sample`, `wal` | how: pgbench, medians, the write-ahead log |
-//! | `throughput`, `writes`, `backend`, `instructions`, `growth`, `launcher` | the figures, a file for each kind |
+//! | `throughput`, `writes`, `backend`, `instructions`, `growth`, `launcher`, `cost` | the figures, a file for each kind |
 //! | `results`, `tables`, `picture` | what comes of it: targets and JSON, tables, a picture |
 //!
 //! Peers take turns, round after round, since machines drift: medians and ratios within a round are quoted.
 
 mod backend;
+mod cost;
 mod growth;
 mod instructions;
 mod launcher;
@@ -77,6 +78,9 @@ fn main() {
     }
     if scale.wants(Part::Growth) {
         results.growth = growth::all(&scale, say);
+    }
+    if scale.wants(Part::Cost) {
+        results.cost = cost::all(&scale, say);
     }
     results.seconds = begun.elapsed().as_secs_f64();
 

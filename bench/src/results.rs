@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::peers::{CHECK, LIMIT, MINUTE, Peer, SESSION_DB, UNLOGGED, UPDATE};
 use crate::throughput::Setting;
-use crate::{backend, growth, instructions, launcher, writes};
+use crate::{backend, cost, growth, instructions, launcher, writes};
 
 /// All figures of a run; empty, what was left out.
 #[derive(Default)]
@@ -31,6 +31,8 @@ pub struct Results {
     pub smallest_update: f64,
     /// The background.
     pub launcher: Vec<launcher::Row>,
+    /// What grows with what.
+    pub cost: Vec<cost::Row>,
     /// Seconds that it took.
     pub seconds: f64,
 }
@@ -140,6 +142,13 @@ impl Results {
                 );
             }
         }
+        for row in &self.cost {
+            let what = match row.growth {
+                cost::Growth::Flat => format!("{}, largest : smallest", row.what),
+                cost::Growth::Linear => format!("{}, each, largest : smallest", row.what),
+            };
+            aim(what, Aim::Most(row.most()), row.ratio());
+        }
         targets
     }
 
@@ -184,6 +193,9 @@ impl Results {
             "background": self.launcher.iter().map(|row| json!({
                 "databases": row.databases, "launcher_ms_per_minute": row.launcher,
                 "workers_ms_per_minute": row.workers, "passes_per_minute": row.passes,
+            })).collect::<Vec<_>>(),
+            "cost": self.cost.iter().map(|row| json!({
+                "what": row.what, "size_of": row.size_of, "unit": row.unit, "figures": row.figures, "ratio": row.ratio(),
             })).collect::<Vec<_>>(),
             "targets": self.targets().iter().map(|target| json!({
                 "what": target.what, "measured": target.measured, "met": target.is_met(),

@@ -29,6 +29,8 @@ pub struct Scale {
     pub databases: &'static [usize],
     /// Seconds during which these do nothing, and how often a purge is looked for in them.
     pub idle: u64,
+    /// What the sizes are divided by at which costs are compared.
+    pub cost_divisor: u64,
     /// What is measured.
     pub parts: Vec<Part>,
 }
@@ -44,20 +46,26 @@ pub enum Part {
     Instructions,
     /// Many sessions, flush and purge.
     Growth,
+    /// What grows with what.
+    Cost,
 }
 
 impl Part {
-    const ALL: [(&'static str, Self); 4] = [
+    const ALL: [(&'static str, Self); 5] = [
         ("load", Self::Load),
         ("background", Self::Background),
         ("instructions", Self::Instructions),
         ("growth", Self::Growth),
+        ("cost", Self::Cost),
     ];
 
     fn named(name: &str) -> Self {
         match Self::ALL.iter().find(|(known, _)| *known == name) {
             Some((_, part)) => *part,
-            None => panic!("PARTS: \"{name}\" is none of load, background, instructions, growth"),
+            None => {
+                let known = Self::ALL.map(|(known, _)| known).join(", ");
+                panic!("PARTS: \"{name}\" is none of {known}")
+            }
         }
     }
 }
@@ -99,6 +107,7 @@ impl Scale {
             maintenance_from: 100_000,
             databases: &[1, 10, 100],
             idle: 20,
+            cost_divisor: 1,
             parts: Part::ALL.iter().map(|(_, part)| *part).collect(),
         }
     }
@@ -113,7 +122,8 @@ impl Scale {
             growth: &[1_000, 100_000],
             databases: &[1, 10],
             idle: 10,
-            parts: vec![Part::Load, Part::Background, Part::Growth],
+            cost_divisor: 10,
+            parts: vec![Part::Load, Part::Background, Part::Growth, Part::Cost],
             ..Self::full()
         }
     }
@@ -131,6 +141,7 @@ impl Scale {
             maintenance_from: 1_000,
             databases: &[1],
             idle: 1,
+            cost_divisor: 1_000,
             ..Self::quick()
         }
     }

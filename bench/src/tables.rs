@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::cost;
 use crate::growth::Rate;
 use crate::peers::{CHECK, LIMIT};
 use crate::results::{Aim, Results};
@@ -63,6 +64,9 @@ pub fn of(results: &Results) -> String {
     if !results.launcher.is_empty() {
         let title = "Background, all databases idle: milliseconds of processor time a minute";
         add(title, background(results));
+    }
+    if !results.cost.is_empty() {
+        add("What grows with what", costs(results));
     }
     add("Targets", targets(results));
     text
@@ -258,6 +262,25 @@ fn background(results: &Results) -> String {
         ]
     });
     table(&["databases", "launcher", "workers", "passes a minute", "a pass"], rows)
+}
+
+fn costs(results: &Results) -> String {
+    let rows = results.cost.iter().map(|row| {
+        let figures: Vec<String> = row.figures.iter().map(|(_, cost)| short(*cost)).collect();
+        let sizes: Vec<String> = row.figures.iter().map(|(size, _)| whole(*size as f64)).collect();
+        let aim = match row.growth {
+            cost::Growth::Flat => "flat",
+            cost::Growth::Linear => "linear",
+        };
+        [
+            row.what.to_owned(),
+            format!("{}: {}", row.size_of, sizes.join(" / ")),
+            format!("{} {}", figures.join(" / "), row.unit),
+            format!("{:.2}", row.ratio()),
+            aim.to_owned(),
+        ]
+    });
+    table(&["what", "sizes", "cost", "largest : smallest", "is to be"], rows)
 }
 
 fn targets(results: &Results) -> String {
