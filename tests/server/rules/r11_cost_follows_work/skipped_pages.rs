@@ -173,7 +173,7 @@ fn a_session_that_a_flush_moved_to_another_page_is_purged() {
     other.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM session_timeout.session");
     // Every page has a bound.
     client.set_param(param::PURGE_INTERVAL, Some("1"));
-    wait_for_passes(&mut client, 1);
+    wait_for_passes(&mut client, 2);
     eventually("the flush has moved the row", SOON, || {
         assert!(client.check(&sid));
         client.run("SELECT session_timeout.flush_sessions()");
