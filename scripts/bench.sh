@@ -4,7 +4,7 @@
 #
 # QUICK=1         about two minutes instead of ten
 # SMOKE=1         seconds: only whether it still runs
-# PARTS=a,b,…     only these: load, background, instructions, growth
+# PARTS=a,b,…     only these: load, background, instructions, growth, cost
 source "$(dirname "$0")/env.sh"
 become_builder "$@"
 
