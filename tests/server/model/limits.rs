@@ -5,6 +5,9 @@ use super::op::Request;
 use super::state::{Model, Session, View};
 use super::time::{Limit, Micros, Span, in_force};
 
+/// How long a transaction of the worker's may take on a busy machine: it goes by the parameters of its beginning.
+const WORKERS_TRANSACTION: Micros = 500_000;
+
 impl Model {
     /// The latest that its last activity can be, by then.
     pub fn activity_to(&self, id: ClocksId, by: Micros) -> Micros {
@@ -75,7 +78,9 @@ impl Model {
                     overlap(during).is_some_and(|to| past(in_force(limit, window.absolute), clocks.opened.from, to))
                 });
         }
-        for &(_, purge) in self.purges.iter().filter(|(_, purge)| purge.to >= alive) {
+        let by_worker = Span::new(alive.saturating_sub(WORKERS_TRANSACTION), Micros::MAX);
+        let by_hand = self.purges.iter().map(|&(_, purge)| purge);
+        for purge in by_hand.chain([by_worker]).filter(|purge| purge.to >= alive) {
             let to = by.min(purge.to);
             let delays = self.delay.windows(purge.from);
             idle = idle

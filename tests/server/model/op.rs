@@ -130,6 +130,11 @@ impl Op {
         )
     }
 
+    /// Whether it reads or writes our tables by plain statements, which take predicate locks in SERIALIZABLE.
+    pub fn has_plain_statement(&self) -> bool {
+        self.is_by_hand() || matches!(self, Self::Purge { look: true })
+    }
+
     /// Whether it makes or drops the extension.
     pub fn is_ddl(&self) -> bool {
         matches!(self, Self::DropExtension | Self::CreateExtension)

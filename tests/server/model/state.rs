@@ -169,7 +169,7 @@ impl Model {
             }
             self.purges.push_back((number, Span::new(at, Micros::MAX)));
         }
-        transaction.by_hand |= op.is_by_hand() || op.is_ddl();
+        transaction.by_hand |= op.has_plain_statement() || op.is_ddl();
         if op.is_ddl() && !transaction.ddl {
             transaction.ddl = true;
             self.ddl.begin();

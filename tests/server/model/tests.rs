@@ -1,6 +1,7 @@
 //! The model itself, without a server: it notices a wrong answer, and takes every one that is allowed.
 
 use super::commit::CommitEnd;
+use super::errors::commit_may_fail;
 use super::events::agree;
 use super::op::{Activity, Answer, Op, Request, Rows, Setting, Verdict};
 use super::state::Model;
@@ -237,6 +238,33 @@ fn an_expiry_found_in_a_transaction_that_rolls_back_is_final() {
         script.roll_back(transaction);
         script.set_delay(None);
         assert!(script.must_be(SID, false), "{finder:?}");
+    }
+}
+
+#[test]
+fn the_worker_may_have_begun_before_a_limit_was_raised() {
+    let purged = |script: &mut Script| {
+        assert!(script.once(&Op::Check(SID, Request::Ignored), Answer::Bool(true)));
+        let gone = Some(vec![SID]);
+        script.once(&Op::Purge { look: true }, Answer::Purged { count: 0, gone })
+    };
+    let mut script = Script::new();
+    script.open(SID, None);
+    script.has_been_idle(SID, 2 * MINUTE);
+    script.set_delay(None);
+    assert!(script.clone_and(purged));
+    // Not for long.
+    script.wait(SECOND);
+    assert!(!script.clone_and(purged));
+}
+
+#[test]
+fn a_serializable_transaction_that_has_looked_at_rows_may_be_refused() {
+    let mut script = Script::new();
+    for (look, may_fail) in [(false, false), (true, true)] {
+        let mut transaction = Transaction::new(0, Isolation::Serializable, script.now);
+        script.model.begin(&mut transaction, &Op::Purge { look }, script.now);
+        assert_eq!(commit_may_fail(&transaction, "40001", false), may_fail);
     }
 }
 
