@@ -11,7 +11,14 @@ use crate::support::{SOON, SessionCalls, open_expired, open_many, wait_until_gon
 #[test]
 fn a_database_that_takes_no_connection_keeps_no_worker_from_the_others() {
     let server = preloaded::builder().setting("session_timeout.max_workers", "1").start();
-    let [moved, other] = ["moved", "other"].map(|hint| preloaded::database_on(&server, hint, &QUICK));
+    let params = [(param::FLUSH_INTERVAL, "1 day"), (param::PURGE_INTERVAL, "1")];
+    let [moved, other] = ["moved", "other"].map(|hint| preloaded::database_on(&server, hint, &params));
+    let mut client = moved.connect();
+    // By its row alone it is past its limit in a moment, so that each purge looks whether it is.
+    client.open("used");
+    client.has_been_idle("used", "7199 seconds");
+    assert!(client.check("used"));
+    drop(client);
     let mut admin = server.connect();
     let name = moved.name();
     eventually("nobody is in it", SOON, || {
