@@ -2,9 +2,10 @@
 //!
 //! [`sql_function!`] declares each SQL function of the extension. The Rust function gets its arguments as a [`Call`], and
 //! its [`Error`] becomes PostgreSQL's. No error that is raised meanwhile, ours or PostgreSQL's own, writes its statement or
-//! context lines to the log: both may hold a session id as a literal.
+//! context lines to the log: both may hold a session id as a literal. So may the statements that a deadlock's detail quotes
+//! there.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::ptr;
 
 use pgrx::pg_sys::panic::ErrorReport;
@@ -163,5 +164,27 @@ unsafe extern "C-unwind" fn keep_out_of_the_log(_: *mut c_void) {
     unsafe {
         pg_sys::errhidestmt(true);
         pg_sys::errhidecontext(true);
+        if pg_sys::geterrcode() == PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED as c_int {
+            log_the_clients_detail();
+        }
+    }
+}
+
+/// Replaces the detail that is for the log alone by the one that the client gets: PostgreSQL's of a deadlock differ in that
+/// the log's adds the statements of all processes.
+///
+/// # Safety
+/// There is a current message, of a transaction.
+unsafe fn log_the_clients_detail() {
+    // SAFETY: by the caller's promise. The copy is made outside the context that is reset with the message, as
+    // CopyErrorData asks for; errdetail_log copies the text.
+    unsafe {
+        let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
+        let message = pg_sys::CopyErrorData();
+        pg_sys::MemoryContextSwitchTo(context);
+        if !(*message).detail_log.is_null() && !(*message).detail.is_null() {
+            pg_sys::errdetail_log(c"%s".as_ptr(), (*message).detail);
+        }
+        pg_sys::FreeErrorData(message);
     }
 }
