@@ -19,5 +19,6 @@ if is_cached_server && [ -f "$built_for" ] && [ "$(cat "$built_for")" != "$wante
 
 say "Building the extension for $("$PG_CONFIG" --version) (the first time takes some minutes)"
 export PGRX_PG_CONFIG_PATH=$PG_CONFIG PGRX_HOME=$root/target/pgrx
-CARGO_TARGET_DIR=$build_directory cargo build --release -p "$name" --no-default-features --features "pg$PG"
+# --ignore-rust-version: see Cargo.toml.
+CARGO_TARGET_DIR=$build_directory cargo build --release --ignore-rust-version -p "$name" --no-default-features --features "pg$PG"
 echo "$wanted" >"$built_for"

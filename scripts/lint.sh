@@ -32,7 +32,7 @@ cargo fmt --all --check
 
 say "clippy"
 export PGRX_PG_CONFIG_PATH=$PG_CONFIG PGRX_HOME=$root/target/pgrx
-cargo clippy -q -p "$name" --no-default-features --features "pg$PG" -- -D warnings
+cargo clippy -q --ignore-rust-version -p "$name" --no-default-features --features "pg$PG" -- -D warnings
 cargo clippy -q --workspace --exclude "$name" --all-targets -- -D warnings
 
 say "no file imports in a circle"
