@@ -74,7 +74,8 @@ else
     if [ "$server" = 17-assert ]; then
         PG=17 PG_CONFIG=$servers/$server/usr/local/bin/pg_config
     elif [ "$server" != 15 ] && is_supported "$server" && [ ! -x "${PG_CONFIG%/*}/postgres" ]; then
-        PG_CONFIG=$servers/$server/usr/local/bin/pg_config
+        # Those of Debian's packages keep the places that these give them.
+        if [ "$server" = 19 ]; then PG_CONFIG=$servers/$server$PG_CONFIG; else PG_CONFIG=$servers/$server/usr/local/bin/pg_config; fi
     fi
 fi
 is_supported "$PG" ||

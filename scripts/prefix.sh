@@ -43,6 +43,11 @@ if [ "$(cat "$prefix/complete" 2>/dev/null)" != "$version" ]; then
         mkdir -p "$prefix$directory"
         cp -RLp "$directory/." "$prefix$directory"
     done
+    # Programs with a loader of their own name it by an absolute path, and the server's user cannot reach that of the cache.
+    if is_cached_server && [ -f "$servers/$server/loader" ]; then
+        find "$prefix$bindir" -type f \
+            -exec patchelf --set-interpreter "$prefix$servers/$server/$(cat "$servers/$server/loader")" {} +
+    fi
     echo "$version" >"$prefix/complete"
 fi
 

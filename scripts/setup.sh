@@ -30,6 +30,10 @@ missing_packages() {
             command -v flex >/dev/null || echo flex
             command -v perl >/dev/null || echo perl
             [ -f /usr/include/zlib.h ] || echo zlib1g-dev
+        elif [ "$PG" = 19 ]; then
+            command -v patchelf >/dev/null || echo patchelf
+            [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
+            [ -d /usr/share/zoneinfo ] || echo tzdata
         else
             python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
         fi
