@@ -1,6 +1,6 @@
 # inactive_session_timeout. Every target installs what it lacks (Debian's packages, by apt) and says what it does.
 #
-#   PG=17                            a major version of PostgreSQL, 15 to 18, or 17-assert: 17 with asserts. Defaults to
+#   PG=17                            a major version of PostgreSQL, 15 to 19, or 17-assert: 17 with asserts. Defaults to
 #                                    the installed major version, and to 15 if none or several are installed
 #   PG_CONFIG=/path/to/pg_config     a PostgreSQL of your own
 

@@ -18,7 +18,7 @@ name=inactive_session_timeout
 
 # The major versions of PostgreSQL that are supported: the list that every other one is made from, or compared with by
 # check-versions.sh.
-supported=(15 16 17 18)
+supported=(15 16 17 18 19)
 
 say() { printf '==> %s\n' "$*" >&2; }
 

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 
 use pgrx::pg_sys;
 
-pub use super::compat::pqsignal;
+pub use super::compat::{SignalHandlerForConfigReload, SignalHandlerForShutdownRequest, die, pqsignal};
 
 /// The same number on every system that PostgreSQL runs on.
 pub const SIGHUP: i32 = 1;
@@ -13,16 +13,6 @@ pub const SIGTERM: i32 = 15;
 
 unsafe extern "C" {
     fn kill(pid: i32, signal: i32) -> i32;
-}
-
-// PostgreSQL's signal handlers themselves, as pgrx wraps them for callers in Rust.
-unsafe extern "C-unwind" {
-    /// Reloads the configuration.
-    pub fn SignalHandlerForConfigReload(signal: i32);
-    /// Sets `ShutdownRequestPending`.
-    pub fn SignalHandlerForShutdownRequest(signal: i32);
-    /// Ends the process at its next check for interrupts.
-    pub fn die(signal: i32);
 }
 
 /// Whether there is a process of PostgreSQL with this id.

@@ -4,6 +4,7 @@
 //! version is one more line there, and what the compiler then reports, here.
 
 use std::ffi::CStr;
+use std::ptr;
 
 use pgrx::pg_sys;
 
@@ -12,6 +13,20 @@ use pgrx::pg_sys;
 pub use pgrx::pg_sys::pqsignal;
 #[cfg(feature = "since18")]
 pub use pgrx::pg_sys::pqsignal_be as pqsignal;
+
+// PostgreSQL's signal handlers themselves; those of `pg_sys` are wrapped for callers in Rust. Since 19 they also get the
+// sender of the signal.
+unsafe extern "C-unwind" {
+    /// Reloads the configuration.
+    pub fn SignalHandlerForConfigReload(signal: i32, #[cfg(feature = "since19")] sender: *const pg_sys::pg_signal_info);
+    /// Sets `ShutdownRequestPending`.
+    pub fn SignalHandlerForShutdownRequest(
+        signal: i32,
+        #[cfg(feature = "since19")] sender: *const pg_sys::pg_signal_info,
+    );
+    /// Ends the process at its next check for interrupts.
+    pub fn die(signal: i32, #[cfg(feature = "since19")] sender: *const pg_sys::pg_signal_info);
+}
 
 /// Settings that a background process sets for itself, beside those that all versions have.
 pub const LATER_SETTINGS: &[(&CStr, &CStr)] = &[
@@ -57,9 +72,63 @@ pub unsafe fn index_beginscan(
         pg_sys::index_beginscan(table, index, snapshot, 1, 0)
     }
     // SAFETY: by the caller's promise; no instrumentation.
-    #[cfg(feature = "since18")]
+    #[cfg(all(feature = "since18", not(feature = "since19")))]
     unsafe {
-        pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), 1, 0)
+        pg_sys::index_beginscan(table, index, snapshot, ptr::null_mut(), 1, 0)
+    }
+    // SAFETY: by the caller's promise; no instrumentation.
+    #[cfg(feature = "since19")]
+    unsafe {
+        pg_sys::index_beginscan(table, index, snapshot, ptr::null_mut(), 1, 0, NO_FLAGS)
+    }
+}
+
+/// Begins a scan of a table from one tid to another, both included.
+///
+/// # Safety
+/// The table is open, and stays open as long as the scan.
+pub unsafe fn table_beginscan_tidrange(
+    table: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    low: &mut pg_sys::ItemPointerData,
+    high: &mut pg_sys::ItemPointerData,
+) -> pg_sys::TableScanDesc {
+    // SAFETY: by the caller's promise.
+    #[cfg(not(feature = "since19"))]
+    unsafe {
+        pg_sys::table_beginscan_tidrange(table, snapshot, low, high)
+    }
+    // SAFETY: by the caller's promise.
+    #[cfg(feature = "since19")]
+    unsafe {
+        pg_sys::table_beginscan_tidrange(table, snapshot, low, high, NO_FLAGS)
+    }
+}
+
+/// For scans and writes since 19. A scan does not promise that its caller writes nothing to the table. A write is decoded
+/// like any other: `REPACK (CONCURRENTLY)` copies a table with what it decodes.
+#[cfg(feature = "since19")]
+const NO_FLAGS: u32 = 0;
+
+/// Prunes a page if that is worth it, and if nobody else pins it.
+///
+/// # Safety
+/// The table is a heap and open; the buffer is one of its pages, pinned and not locked.
+pub unsafe fn heap_page_prune_opt(table: pg_sys::Relation, buffer: pg_sys::Buffer) {
+    // SAFETY: by the caller's promise.
+    #[cfg(not(feature = "since19"))]
+    unsafe {
+        pg_sys::heap_page_prune_opt(table, buffer);
+    }
+    // SAFETY: by the caller's promise. The caller writes to the table; a page of the visibility map that was pinned all the
+    // same is released.
+    #[cfg(feature = "since19")]
+    unsafe {
+        let mut map = pg_sys::InvalidBuffer as pg_sys::Buffer;
+        pg_sys::heap_page_prune_opt(table, buffer, &mut map, false);
+        if map != pg_sys::InvalidBuffer as pg_sys::Buffer {
+            pg_sys::ReleaseBuffer(map);
+        }
     }
 }
 
@@ -120,28 +189,114 @@ pub enum UpdatedIndexes {
     Summarizing,
 }
 
-/// What `table_tuple_update` returns about indexes.
+/// What PostgreSQL's function returns about indexes.
 #[cfg(not(feature = "since16"))]
-pub type TableUpdatedIndexes = bool;
-/// What `table_tuple_update` returns about indexes.
+type TableUpdatedIndexes = bool;
 #[cfg(feature = "since16")]
-pub type TableUpdatedIndexes = pg_sys::TU_UpdateIndexes::Type;
+type TableUpdatedIndexes = pg_sys::TU_UpdateIndexes::Type;
 
 impl UpdatedIndexes {
-    /// As `table_tuple_update` returned it.
     #[cfg(not(feature = "since16"))]
-    pub fn from_table(any: TableUpdatedIndexes) -> Self {
+    fn from_table(any: TableUpdatedIndexes) -> Self {
         if any { Self::All } else { Self::None }
     }
 
-    /// As `table_tuple_update` returned it.
     #[cfg(feature = "since16")]
-    pub fn from_table(which: TableUpdatedIndexes) -> Self {
+    fn from_table(which: TableUpdatedIndexes) -> Self {
         match which {
             pg_sys::TU_UpdateIndexes::TU_None => Self::None,
             pg_sys::TU_UpdateIndexes::TU_Summarizing => Self::Summarizing,
             _ => Self::All,
         }
+    }
+}
+
+/// Replaces the tuple at `tid` by the one in a slot. Returns the result, and which indexes need a new entry.
+///
+/// # Safety
+/// The table is open to write, the slot holds a row of its type, and a snapshot that is held sees the tuple.
+pub unsafe fn table_tuple_update(
+    table: pg_sys::Relation,
+    tid: &mut pg_sys::ItemPointerData,
+    slot: *mut pg_sys::TupleTableSlot,
+    wait: bool,
+) -> (pg_sys::TM_Result::Type, UpdatedIndexes) {
+    let mut failure = pg_sys::TM_FailureData::default();
+    let mut mode = 0;
+    let mut indexes = Default::default();
+    // SAFETY: by the caller's promise.
+    #[cfg(not(feature = "since19"))]
+    let result = unsafe {
+        pg_sys::table_tuple_update(
+            table,
+            tid,
+            slot,
+            pg_sys::GetCurrentCommandId(true),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            wait,
+            &mut failure,
+            &mut mode,
+            &mut indexes,
+        )
+    };
+    // SAFETY: by the caller's promise.
+    #[cfg(feature = "since19")]
+    let result = unsafe {
+        pg_sys::table_tuple_update(
+            table,
+            tid,
+            slot,
+            pg_sys::GetCurrentCommandId(true),
+            NO_FLAGS,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            wait,
+            &mut failure,
+            &mut mode,
+            &mut indexes,
+        )
+    };
+    (result, UpdatedIndexes::from_table(indexes))
+}
+
+/// Deletes the tuple at `tid`.
+///
+/// # Safety
+/// The table is open to write, and a snapshot that is held sees the tuple.
+pub unsafe fn table_tuple_delete(
+    table: pg_sys::Relation,
+    tid: &mut pg_sys::ItemPointerData,
+    wait: bool,
+) -> pg_sys::TM_Result::Type {
+    let mut failure = pg_sys::TM_FailureData::default();
+    // SAFETY: by the caller's promise; the row is not moving to another partition.
+    #[cfg(not(feature = "since19"))]
+    unsafe {
+        pg_sys::table_tuple_delete(
+            table,
+            tid,
+            pg_sys::GetCurrentCommandId(true),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            wait,
+            &mut failure,
+            false,
+        )
+    }
+    // SAFETY: by the caller's promise.
+    #[cfg(feature = "since19")]
+    unsafe {
+        pg_sys::table_tuple_delete(
+            table,
+            tid,
+            pg_sys::GetCurrentCommandId(true),
+            NO_FLAGS,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            wait,
+            &mut failure,
+        )
     }
 }
 
@@ -176,7 +331,7 @@ pub unsafe fn insert_index_entries(
         );
     }
     // SAFETY: by the caller's promise.
-    #[cfg(feature = "since16")]
+    #[cfg(all(feature = "since16", not(feature = "since19")))]
     unsafe {
         pg_sys::ExecInsertIndexTuples(
             target,
@@ -188,6 +343,21 @@ pub unsafe fn insert_index_entries(
             arbiters,
             indexes == UpdatedIndexes::Summarizing,
         );
+    }
+    // SAFETY: by the caller's promise.
+    #[cfg(feature = "since19")]
+    unsafe {
+        let mut flags = 0;
+        for (flag, is_set) in [
+            (pg_sys::EIIT_IS_UPDATE, is_update),
+            (pg_sys::EIIT_NO_DUPE_ERROR, is_speculative),
+            (pg_sys::EIIT_ONLY_SUMMARIZING, indexes == UpdatedIndexes::Summarizing),
+        ] {
+            if is_set {
+                flags |= flag;
+            }
+        }
+        pg_sys::ExecInsertIndexTuples(target, state, flags, slot, arbiters, &mut has_collided);
     }
     has_collided
 }

@@ -16,7 +16,7 @@ use std::thread::panicking;
 use pgrx::pg_sys::{self, Oid};
 
 use super::backend_local::BackendLocal;
-use super::compat::{self, TableUpdatedIndexes, UpdatedIndexes};
+use super::compat::{self, UpdatedIndexes};
 use super::relation::Table;
 use super::shape::TableRef;
 use super::slot::{Slot, Tuple};
@@ -295,27 +295,14 @@ impl Writer {
         change(&mut values);
         let slot = self.fill_row(&values);
         let mut tid = row.tid();
-        let mut failure = pg_sys::TM_FailureData::default();
-        let mut mode = 0;
-        let mut indexes = TableUpdatedIndexes::default();
         // SAFETY: a snapshot that is held as long as the tuple sees it; the slot holds a row of the table's type.
         unsafe {
-            let result = pg_sys::table_tuple_update(
-                self.table.relation(),
-                &mut tid,
-                slot,
-                pg_sys::GetCurrentCommandId(true),
-                ptr::null_mut(),
-                ptr::null_mut(),
-                wait == LockWait::Wait,
-                &mut failure,
-                &mut mode,
-                &mut indexes,
-            );
+            let (result, indexes) =
+                compat::table_tuple_update(self.table.relation(), &mut tid, slot, wait == LockWait::Wait);
             if result != pg_sys::TM_Result::TM_Ok {
                 return Written::No;
             }
-            self.insert_index_entries(slot, true, UpdatedIndexes::from_table(indexes), ptr::null_mut());
+            self.insert_index_entries(slot, true, indexes, ptr::null_mut());
         }
         Written::Yes
     }
@@ -342,20 +329,8 @@ impl Writer {
     }
 
     fn delete_at(&mut self, mut tid: pg_sys::ItemPointerData, wait: LockWait) -> Written {
-        let mut failure = pg_sys::TM_FailureData::default();
         // SAFETY: a snapshot sees the tuple, as callers promise, so the place is still its own.
-        let result = unsafe {
-            pg_sys::table_tuple_delete(
-                self.table.relation(),
-                &mut tid,
-                pg_sys::GetCurrentCommandId(true),
-                ptr::null_mut(),
-                ptr::null_mut(),
-                wait == LockWait::Wait,
-                &mut failure,
-                false,
-            )
-        };
+        let result = unsafe { compat::table_tuple_delete(self.table.relation(), &mut tid, wait == LockWait::Wait) };
         if result == pg_sys::TM_Result::TM_Ok {
             Written::Yes
         } else {

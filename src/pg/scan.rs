@@ -214,7 +214,7 @@ pub fn tuples_of_pages(
     // SAFETY: the table is open, and so is the scan until endscan.
     unsafe {
         let any = &raw mut pg_sys::SnapshotAnyData;
-        let scan = HeapScan(pg_sys::table_beginscan_tidrange(
+        let scan = HeapScan(compat::table_beginscan_tidrange(
             table.relation(),
             any,
             &mut low,

@@ -8,6 +8,7 @@ use pgrx::pg_sys;
 use session_timeout_core::digest::Digest;
 
 use super::session::{column, digest_datum};
+use crate::pg::compat;
 use crate::pg::relation::Table;
 use crate::pg::scan::{self, IndexScan, rows_by_key};
 use crate::pg::slot::{Slot, Tuple};
@@ -79,7 +80,7 @@ impl SessionCursor {
             pg_sys::ExecClearTuple(slot);
             let page = pgrx::itemptr::item_pointer_get_block_number(&place);
             let buffer = pg_sys::ReadBuffer(self.table.relation(), page);
-            pg_sys::heap_page_prune_opt(self.table.relation(), buffer);
+            compat::heap_page_prune_opt(self.table.relation(), buffer);
             pg_sys::ReleaseBuffer(buffer);
             let tuple = self.fetch(place)?;
             Some((tuple, has_room_to_update(slot)))
