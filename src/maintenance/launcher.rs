@@ -438,6 +438,7 @@ fn due_at(database: &Database, now: i64) -> i64 {
 
 fn start_worker(oid: Oid) -> Option<*mut pg_sys::BackgroundWorkerHandle> {
     let mut worker = background::worker(c"session_timeout worker", c"ist_worker_main");
+    worker.bgw_flags |= background::BGWORKER_INTERRUPTIBLE as i32;
     worker.bgw_main_arg = oid.into();
     let mut handle = std::ptr::null_mut();
     // SAFETY: PostgreSQL sets our latch when the worker starts and ends; the handle lives in the top memory context.

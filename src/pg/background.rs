@@ -4,7 +4,9 @@ use std::ffi::{CStr, c_char};
 
 use pgrx::pg_sys;
 
-pub use super::compat::{SignalHandlerForConfigReload, SignalHandlerForShutdownRequest, die, pqsignal};
+pub use super::compat::{
+    BGWORKER_INTERRUPTIBLE, SignalHandlerForConfigReload, SignalHandlerForShutdownRequest, die, pqsignal,
+};
 
 /// The same number on every system that PostgreSQL runs on.
 pub const SIGHUP: i32 = 1;

@@ -28,6 +28,13 @@ unsafe extern "C-unwind" {
     pub fn die(signal: i32, #[cfg(feature = "since19")] sender: *const pg_sys::pg_signal_info);
 }
 
+/// A flag of background workers: CREATE DATABASE … TEMPLATE, ALTER DATABASE and DROP DATABASE end a worker that is connected
+/// to the database instead of waiting for it. None before 19.
+#[cfg(not(feature = "since19"))]
+pub const BGWORKER_INTERRUPTIBLE: u32 = 0;
+#[cfg(feature = "since19")]
+pub use pgrx::pg_sys::BGWORKER_INTERRUPTIBLE;
+
 /// Settings that a background process sets for itself, beside those that all versions have.
 pub const LATER_SETTINGS: &[(&CStr, &CStr)] = &[
     #[cfg(feature = "since17")]

@@ -61,6 +61,28 @@ fn databases_are_dropped_renamed_and_copied_while_a_worker_is_in_them() {
     assert_no_process_broke(&server);
 }
 
+/// Before 19, it waits until the worker has ended its pass.
+#[test]
+fn since_19_postgresql_ends_the_worker_of_a_database_that_is_copied() {
+    let server = preloaded::builder().setting("autovacuum", "off").start();
+    let template = make_template(&server);
+    let mut admin = server.connect();
+    let copy_from_under = |name: String| {
+        make_busy(&server, &template, &name);
+        let worker = catch_worker(&mut admin, &name);
+        admin.run(&format!("CREATE DATABASE {name}_now TEMPLATE {name}"));
+        worker
+    };
+    let workers: Vec<i32> = (0..5)
+        .map(|round| format!("copied_{round}"))
+        .map(copy_from_under)
+        .collect();
+    let log = server.log();
+    let was_ended = |worker: &i32| log.contains(&format!("(PID {worker}) exited with exit code 1"));
+    let is_19 = admin.value::<i32>("SELECT current_setting('server_version_num')::int", &[]) >= 190_000;
+    assert_eq!(workers.iter().any(was_ended), is_19);
+}
+
 /// WITH (FORCE) ends no process of a superuser's for anybody else, and a worker is one.
 #[test]
 fn an_owner_drops_a_database_with_force_and_the_log_has_no_fatal_line() {
