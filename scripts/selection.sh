@@ -8,7 +8,7 @@ set -euo pipefail
 case ${1:-} in
 short)
     echo smoke:: interface:: dump:: upgrade:: hot_update rules::r03
-    echo r04_activity_survives::rollback:: restart:: snapshot_file:: other_starts:: standby::
+    echo r04_activity_survives::rollback:: restart:: snapshot_file:: other_starts:: standby:: rewrites::
     ;;
 soak) echo rules:: worker:: views:: altered_tables:: pooler:: replication:: model:: ;;
 *)

@@ -18,6 +18,7 @@ mod monitoring;
 mod parameters;
 mod pooler;
 mod replication;
+mod rewrites;
 mod rules;
 mod smoke;
 mod upgrade;
