@@ -14,6 +14,7 @@ PARTS ?=
 SMOKE ?=
 SERVERS ?=
 SHORT ?=
+FROM ?= 15
 export PG PG_CONFIG DESTDIR KEEP QUICK PARTS SMOKE SERVERS SHORT
 
 .DEFAULT_GOAL := help
@@ -41,12 +42,12 @@ test: ## Run every test; TESTS=name runs those whose name contains it
 test-all: ## Run every test on every PostgreSQL; SERVERS="16 18" on these; SHORT=1 a part
 	@scripts/test-all.sh
 
-test-pg-upgrade: ## Upgrade a PostgreSQL 15 with sessions to the one of PG, by pg_upgrade
+test-pg-upgrade: ## Upgrade a PostgreSQL 15 with sessions to the one of PG, by pg_upgrade; FROM=18 one of 18
 	@scripts/setup.sh test
-	@PG=15 PG_CONFIG= scripts/setup.sh
+	@PG=$(FROM) PG_CONFIG= scripts/setup.sh
 	@scripts/build.sh
-	@PG=15 PG_CONFIG= scripts/build.sh
-	@scripts/test-pg-upgrade.sh
+	@PG=$(FROM) PG_CONFIG= scripts/build.sh
+	@scripts/test-pg-upgrade.sh $(FROM)
 
 soak: ## Run the tests of crashes, restarts and volume, and the one with a model, in their long form
 	@scripts/setup.sh test

@@ -18,12 +18,24 @@ fi
 logs=$root/target/test-all
 mkdir -p "$logs"
 
-# What is to be done for one server, in its order. The tests of pg_upgrade begin with PostgreSQL 15.
+# What is to be done for one server, a step a line with its arguments.
 steps_of() {
-    echo setup build test
-    if [ "${1%%-*}" -gt 15 ] && has_15; then echo test-pg-upgrade; fi
+    local old
+    echo setup test
+    echo build
+    echo test "${tests[@]}"
+    for old in $(upgrades_to "$1"); do
+        if is_built "$old"; then echo "test-pg-upgrade $old"; fi
+    done
 }
-has_15() { [ -f "${CARGO_TARGET_DIR:-target}/release/lib$name.so" ]; }
+
+# From which versions pg_upgrade is tested to a server: from the first, and to the last from the one before it.
+upgrades_to() {
+    [ "${1%%-*}" -gt "${supported[0]}" ] || return 0
+    echo "${supported[0]}"
+    if [ "$1" = "${supported[-1]}" ]; then echo "${supported[-2]}"; fi
+}
+is_built() { (server='' PG_CONFIG='' PG=$1 && source scripts/env.sh && [ -f "$library" ]); }
 
 # The sum over the test programs of what a log says of `passed`, `failed` or `ignored`.
 count() { sed -n -E "s/^test result: .* ([0-9]+) $2[;.].*/\1/p" "$1" | awk '{ sum += $1 } END { print sum + 0 }'; }
@@ -32,17 +44,17 @@ table=() failed=0
 for one in "${list[@]}"; do
     log=$logs/$one.log started=$SECONDS outcome=ok
     say "PostgreSQL $one"
-    for step in $(steps_of "$one"); do
-        arguments=()
-        if [ "$step" = setup ]; then arguments=(test); fi
-        if [ "$step" = test ]; then arguments=("${tests[@]}"); fi
-        if ! PG=$one PG_CONFIG='' "scripts/$step.sh" "${arguments[@]}"; then
+    while read -r -u 3 step arguments; do
+        # shellcheck disable=SC2086 # a word each
+        if ! PG=$one PG_CONFIG='' "scripts/$step.sh" $arguments; then
             outcome="$step failed" failed=1
             break
         fi
-    done > >(tee "$log") 2>&1
+    done 3< <(steps_of "$one") > >(tee "$log") 2>&1
     wait "$!" || true # for tee to have written all
-    if [ "${one%%-*}" -gt 15 ] && ! has_15; then outcome="$outcome, pg_upgrade skipped: 15 is not built"; fi
+    for old in $(upgrades_to "$one"); do
+        is_built "$old" || outcome="$outcome, pg_upgrade skipped: $old is not built"
+    done
     version=$(sed -n 's/^==> Running the tests on PostgreSQL \([^ ]*\) .*/\1/p' "$log" | head -n 1)
     table+=("$(printf '%-10s %-8s %7s %7s %8s %7s  %s' "$one" "${version:-?}" "$(count "$log" passed)" \
         "$(count "$log" failed)" "$(count "$log" ignored)" "$((SECONDS - started)) s" "$outcome")")
