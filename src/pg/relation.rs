@@ -11,6 +11,7 @@ use pgrx::pg_sys::{self, Oid};
 use super::compat;
 use super::shape::{Shape, TableRef};
 use super::slot::Slot;
+use super::transaction::my_database;
 use crate::error::Error;
 
 /// An open table.
@@ -129,10 +130,12 @@ impl Table {
         unsafe { (*self.row_type()).natts as usize }
     }
 
-    /// The number of the file that its pages are in: another one after `VACUUM FULL`, `TRUNCATE` and other rewrites.
+    /// A number of the file that its pages are in: another one after `VACUUM FULL`, `TRUNCATE` and other rewrites, and in a
+    /// database that is a copy of this one, where PostgreSQL's own number is the same.
     pub fn file_number(&self) -> u32 {
         // SAFETY: open.
-        unsafe { compat::file_number(self.relation) }
+        let number = unsafe { compat::file_number(self.relation) };
+        number ^ u32::from(my_database()).wrapping_mul(0x9e37_79b9)
     }
 
     /// How many pages it has.

@@ -5,6 +5,7 @@ use session_timeout_core::registry::{EntryFilter, EntryView};
 use super::context::Context;
 use super::lock::{VersionLock, try_lock_version};
 use crate::error::Error;
+use crate::pg::clock;
 use crate::pg::datum::timestamp_datum;
 use crate::pg::memory::RowContext;
 use crate::pg::modification::{LockMode, Writer, Written};
@@ -13,6 +14,7 @@ use crate::pg::transaction::{make_visible, my_database};
 use crate::rows::session::{SessionRow, column, value_of};
 use crate::rows::session_cursor::SessionCursor;
 use crate::shared::attached::Attached;
+use crate::shared::schedule::is_ahead;
 
 /// How many entries `flush_sessions()` takes out of the registry at once.
 const BATCH: usize = 500;
@@ -93,17 +95,22 @@ impl Flusher {
             });
             match written {
                 Written::Yes => {
-                    report_move(attached, writer, &row);
+                    report(attached, writer, &row, entry, placement);
                     Ok(Flushed::Written)
                 }
-                Written::No => write_locked(attached, writer, entry),
+                Written::No => write_locked(attached, writer, entry, placement),
             }
         })
     }
 }
 
 /// For a row that another transaction has changed, or that it has locked in a mode that may not conflict.
-fn write_locked(attached: &Attached, writer: &mut Writer, entry: &EntryView) -> Result<Flushed, Error> {
+fn write_locked(
+    attached: &Attached,
+    writer: &mut Writer,
+    entry: &EntryView,
+    placement: Placement,
+) -> Result<Flushed, Error> {
     let row = match try_lock_version(writer, &entry.digest, entry.version, LockMode::NoKeyUpdate)? {
         VersionLock::Locked(row) => row,
         VersionLock::Gone => return Ok(Flushed::Gone),
@@ -115,13 +122,16 @@ fn write_locked(attached: &Attached, writer: &mut Writer, entry: &EntryView) -> 
     writer.update(&row, |values| {
         *value_of(values, column::LAST_ACTIVITY) = Some(timestamp_datum(entry.activity));
     })?;
-    report_move(attached, writer, &row);
+    report(attached, writer, &row, entry, placement);
     Ok(Flushed::Written)
 }
 
-/// A row was written that a purge finds on another page now. On its own page, newer activity makes nothing due earlier.
-fn report_move(attached: &Attached, writer: &Writer, old: &Tuple) {
-    if writer.written_page() != old.page() {
+/// A row was written. On its own page newer activity makes nothing due earlier, unless the clock was ahead. But a purge that
+/// reads this page meanwhile may have passed the place of the new tuple, and come too late for the old one. So only what asks
+/// for the same page, which is the worker, who does not read while it writes, does not report that.
+fn report(attached: &Attached, writer: &Writer, old: &Tuple, entry: &EntryView, placement: Placement) {
+    let is_ahead = is_ahead(entry.activity.micros(), clock::now().micros());
+    if placement == Placement::AnyPage || is_ahead || writer.written_page() != old.page() {
         attached.page_written(writer.table().file_number(), writer.written_page());
     }
 }

@@ -49,7 +49,8 @@ impl Attached {
     /// A function or a worker has written a row of a session to a page of a file, in the current transaction.
     pub fn page_written(&self, file: u32, page: u32) {
         self.shared.page_bounds.written(file, page);
-        if let Some(database) = self.database() {
+        // Not the place of the beginning of the call, which may have got one while it waited.
+        if let Some(database) = databases::current(self.shared) {
             database.purge_due.unknown();
         }
     }

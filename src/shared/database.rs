@@ -140,8 +140,9 @@ impl Database {
 
     /// A commit has changed some of its parameters.
     pub fn parameters_changed(&self, control: &Control) {
-        self.purge_due.begin_epoch(control);
         self.parameters.fetch_max(control.new_generation(), AcqRel);
+        // In this order: whoever reads the new epoch reads the new parameters, too.
+        self.purge_due.begin_epoch(control);
     }
 
     /// How many commits have created or dropped the extension.
@@ -212,8 +213,8 @@ impl Database {
         }
     }
 
-    /// A purge begins at the first page, so it will find what there was to hurry for.
-    pub fn purge_begins(&self, control: &Control, now: i64) {
+    /// A purge begins at the first page, so it will find what there was to hurry for. Returns whether there was something.
+    pub fn purge_begins(&self, control: &Control, now: i64) -> bool {
         let hurries = self.purge_hurries.swap(0, AcqRel) != 0;
         self.unrecorded_at_purge.copy_from(&self.unrecorded.limits());
         // Sessions that a bound does not count are due, or sessions are due earlier by a clock that was set back.
@@ -221,6 +222,7 @@ impl Database {
             self.purge_due.begin_epoch(control);
         }
         self.purge_due.purge_begins();
+        hurries
     }
 
     /// The purge has ended: the sessions that the unrecorded limits stood for are deleted, or were added to them again.

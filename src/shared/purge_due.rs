@@ -21,6 +21,8 @@ pub struct PurgeDue {
     at: AtomicI64,
     /// The earliest bound that the purge in progress has found so far.
     found: AtomicI64,
+    /// The number of the file that the purge in progress reads.
+    file: AtomicU32,
 }
 
 impl PurgeDue {
@@ -46,6 +48,12 @@ impl PurgeDue {
     pub fn purge_begins(&self) {
         self.found.store(i64::MAX, SeqCst);
         self.at.store(i64::MIN, SeqCst);
+    }
+
+    /// The purge in progress is about to read pages of this file, from its first page or further on. Whether it has read
+    /// those before in the same file.
+    pub fn continues_in(&self, file_number: u32) -> bool {
+        self.file.swap(file_number, SeqCst) == file_number
     }
 
     /// The purge in progress has passed a page that must be read again at this time.

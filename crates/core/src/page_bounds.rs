@@ -11,7 +11,8 @@
 //! A bound counts every tuple of the page that can be visible now or later: also one that a running transaction has
 //! inserted, and one that it has deleted. What is written later:
 //!
-//! - **By our functions and workers.** They write the tuple and then call [`PageBounds::written`]. The reader has stored
+//! - **By our functions and workers.** They write the tuple and then call [`PageBounds::written`], but for the worker's flush
+//!   of a row that stays on its page: that makes nothing due earlier, and this worker reads no page meanwhile. The reader has stored
 //!   `READING` before it reads ([`PageBounds::begin`]), and replaces only that by the bound ([`PageBounds::end`]). So if the
 //!   tuple came too late for the reader, either `written` finds `READING`, and the reader stores nothing, or it finds the bound,
 //!   and removes it.
@@ -39,7 +40,7 @@ const MOMENT: i64 = 1_000_000;
 pub struct Place {
     /// The number of the file, and that of the page.
     page: AtomicU64,
-    /// The epoch, and the bound in seconds since 2000, rounded down.
+    /// The epoch, and the bound in seconds since 2000, rounded up: a purge that comes too early finds nothing.
     bound: AtomicU64,
 }
 
@@ -98,13 +99,18 @@ impl<'m> PageBounds<'m> {
         place.bound.store(pack(file.epoch, READING), SeqCst);
     }
 
-    /// The caller has read the page, which need not be read before `until`, in microseconds since 2000.
-    pub fn end(&self, file: File, page: u32, until: i64) {
-        let seconds = (until / 1_000_000).clamp(0, i64::from(READING) - 1) as u32;
+    /// The caller has read the page, which need not be read before `until`, in microseconds since 2000. Returns when it must be
+    /// read: that, less than a second later.
+    pub fn end(&self, file: File, page: u32, until: i64) -> i64 {
+        let seconds = until
+            .div_euclid(1_000_000)
+            .saturating_add(i64::from(until.rem_euclid(1_000_000) > 0));
+        let seconds = seconds.clamp(0, i64::from(READING) - 1) as u32;
         let (reading, bound) = (pack(file.epoch, READING), pack(file.epoch, seconds));
         let place = self.place(file.number, page);
         // If it fails, the page has been written to, or another page has taken the place.
         let _ = place.bound.compare_exchange(reading, bound, SeqCst, SeqCst);
+        i64::from(seconds) * 1_000_000
     }
 
     /// A tuple was written to the page, by a transaction that has not committed yet.
@@ -217,11 +223,21 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_never_rounded_up() {
+    fn a_bound_is_rounded_up_and_said() {
         let places = places(64);
         let bounds = PageBounds::new(&places);
-        read(bounds, FILE, 5, SOON + 999_999);
-        assert_eq!(bounds.skip_until(FILE, 5, NOW), Some(SOON));
+        for (until, rounded) in [
+            (SOON, SOON),
+            (SOON + 1, SOON + 1_000_000),
+            (SOON + 999_999, SOON + 1_000_000),
+        ] {
+            bounds.begin(FILE, 5);
+            assert_eq!(bounds.end(FILE, 5, until), rounded);
+            assert_eq!(bounds.skip_until(FILE, 5, NOW), Some(rounded));
+        }
+        bounds.begin(FILE, 5);
+        assert_eq!(bounds.end(FILE, 5, i64::MIN), 0);
+        assert_eq!(bounds.skip_until(FILE, 5, NOW), None);
     }
 
     /// One thread writes tuples that are due earlier and earlier, another reads the page and stores its bound: whatever the

@@ -36,11 +36,9 @@ pub fn run(pass: &PassContext) -> Result<Ended, Error> {
         return Ok(Ended::Done);
     }
     // A purge that is in progress continues first.
-    if !is_in_progress {
-        database.purge_begins(pass.shared.control, now);
-    }
+    let hurried = !is_in_progress && database.purge_begins(pass.shared.control, now);
     let purged = purge(pass);
-    if !matches!(purged, Ok(Ended::Done)) && database.purge_from.load(Acquire) == 0 {
+    if hurried && !matches!(purged, Ok(Ended::Done)) && database.purge_from.load(Acquire) == 0 {
         // It has not even got past the first pages: what there was to hurry for is still there.
         database.hurry_purge();
     }
@@ -51,7 +49,7 @@ pub fn run(pass: &PassContext) -> Result<Ended, Error> {
     let retained = retention::run(pass)?;
     if retained.ended == Ended::Done {
         let hour = now.saturating_add(LONGEST);
-        database.purge_ends(retained.next_due.map_or(hour, |due| due.micros().min(hour)));
+        database.purge_ends(retained.next_due.micros().min(hour));
         database.purge.done(now);
         if database.purge_hurries() {
             return Ok(Ended::More);
@@ -129,6 +127,12 @@ fn purge_pages(pass: &PassContext, from: u32, found: &mut Found) -> Result<Optio
         },
         now,
     };
+    // Rows that were behind the pages read so far may be on any page of another file.
+    let from = if walk.pass.database.purge_due.continues_in(walk.file.number) {
+        from
+    } else {
+        0
+    };
     let (pages, next) = walk.choose(from, table.pages());
     let mut candidates = Vec::new();
     let mut row_context = RowContext::new();
@@ -147,6 +151,7 @@ fn purge_pages(pass: &PassContext, from: u32, found: &mut Found) -> Result<Optio
                     let row = tuple.row();
                     due.add(&row, &transaction.params, now);
                     if visibility == Visibility::Pending {
+                        due.at_next_purge |= has_clock_skew(&row.session, now);
                         return;
                     }
                     let Some(digest) = tuple.digest() else { return };
@@ -239,7 +244,7 @@ impl Walk<'_> {
         }
         let hour = self.now.micros().saturating_add(LONGEST);
         let until = due.earliest.map_or(hour, |at| at.micros().min(hour));
-        self.pass.shared.page_bounds.end(self.file, page, until);
+        let until = self.pass.shared.page_bounds.end(self.file, page, until);
         self.pass.database.purge_due.page_due(until);
     }
 }

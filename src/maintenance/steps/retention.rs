@@ -21,8 +21,8 @@ const RESTART: i64 = 3_600_000_000;
 /// What the step has done.
 pub struct Retained {
     pub ended: Ended,
-    /// When the oldest event that was kept is to be deleted; `None` if there is none.
-    pub next_due: Option<Timestamp>,
+    /// When the next event is to be deleted: the oldest that was kept, or one that is written now.
+    pub next_due: Timestamp,
 }
 
 /// Runs the step.
@@ -41,7 +41,7 @@ pub fn run(pass: &PassContext) -> Result<Retained, Error> {
             session_event::delete_oldest(pass.session.objects.session_event, from, oldest_kept, BATCH)
         })?;
         database.retention_from.store(deleted.next, Relaxed);
-        let next_due = deleted.oldest_left.map(|at| at.saturating_add(retention));
+        let next_due = deleted.oldest_left.unwrap_or_else(clock::now).saturating_add(retention);
         let ended = match deleted.count {
             BATCH if pass.is_over() => Ended::More,
             BATCH => continue,
