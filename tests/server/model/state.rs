@@ -242,13 +242,18 @@ impl Model {
 
     /// What somebody finds who has just locked the sid's row.
     pub fn locked(&self, transaction: &Transaction, sid: usize) -> Vec<(Place, State)> {
-        match transaction.own(sid) {
-            Some(own) => vec![(Place::Own, own.state)],
-            None => {
-                let locked = self.sids[sid].history.locked();
-                locked.map(|(id, state)| (Place::Committed(id), state)).collect()
-            }
+        let own = transaction.own(sid);
+        if let Some(own) = own
+            && own.from.is_none()
+        {
+            return vec![(Place::Own, own.state)];
         }
+        let committed = self.sids[sid].history.locked().map(|(id, state)| match own {
+            // If nobody has committed since.
+            Some(own) if own.from == Some(id) => (Place::Own, own.state),
+            _ => (Place::Committed(id), state),
+        });
+        committed.collect()
     }
 
     /// Both: of one who waited for a lock, or did not have to.

@@ -269,6 +269,20 @@ fn a_serializable_transaction_that_has_looked_at_rows_may_be_refused() {
 }
 
 #[test]
+fn a_truncate_ends_the_login_that_came_after_a_revocation_of_the_transaction() {
+    let mut script = Script::new();
+    script.open(SID, None);
+    script.has_been_idle(SID, 2 * MINUTE);
+    let mut transaction = script.begin();
+    let revoke = Op::CloseUser { user: 1, except: None };
+    assert!(script.run(&mut transaction, &revoke, Answer::Count(0)));
+    script.open(SID, None);
+    assert!(script.run(&mut transaction, &Op::Truncate, Answer::Nothing));
+    script.commit(transaction);
+    assert!(script.must_be(SID, false));
+}
+
+#[test]
 fn a_raised_limit_keeps_what_nobody_has_found() {
     let mut script = Script::new();
     script.open(SID, None);
