@@ -138,7 +138,7 @@ fn server(max_sessions: u64) -> Server {
     Server::builder()
         .durable()
         .setting("shared_preload_libraries", "inactive_session_timeout")
-        .setting("session_timeout.max_sessions", &max_sessions.max(10_000).to_string())
+        .setting("session_timeout.max_sessions", &max_sessions.to_string())
         .setting("session_timeout.naptime", "1")
         .setting("autovacuum", "off")
         .setting("shared_buffers", "2GB")
@@ -207,9 +207,7 @@ fn full(max_sessions: u64) -> f64 {
     let mut client = database.connect();
     let checked = max_sessions + max_sessions / 4;
     fill(&mut client, 1, checked + 10_000);
-    // Without a worker, so that it stays full.
-    server.set("session_timeout.max_workers", "1");
-    hold_workers(&database);
+    let _holder = keep_from_flushing(&database);
     run(
         &mut client,
         &format!("SELECT count(session_timeout.check_session('cost ' || n)) FROM generate_series(1, {checked}) AS n"),
@@ -227,13 +225,12 @@ fn unknown(max_sessions: u64) -> f64 {
     call(&mut client, "'nobody ' || n")
 }
 
-/// Keeps the worker from flushing: somebody holds the table.
-fn hold_workers(database: &Database) {
-    // A lock that conflicts with the worker's and not with a check's.
+/// Keeps the worker from flushing as long as what is returned lives: a lock that conflicts with the worker's and not with a
+/// check's.
+fn keep_from_flushing(database: &Database) -> Client {
     let mut holder = database.connect();
     run(&mut holder, "BEGIN; LOCK TABLE session_timeout.session IN SHARE MODE");
-    // Until the server stops.
-    std::mem::forget(holder);
+    holder
 }
 
 /// Microseconds of a check inside the backend, the loop apart.
