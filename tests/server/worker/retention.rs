@@ -40,6 +40,21 @@ fn the_next_purge_is_when_the_oldest_event_passes_its_retention() {
     eventually("the event is deleted", SOON, || client.event_kinds(&sid).is_empty());
 }
 
+/// What ends a session reports no page that must be read.
+#[test]
+fn an_event_after_a_purge_that_left_none_is_deleted_in_time() {
+    let database = preloaded::database("retention_late", &and(QUICK, (param::EVENT_RETENTION, "5 seconds")));
+    let mut client = database.connect();
+    let sid = new_sid();
+    client.open(&sid);
+    let sql = "SELECT next_purge > clock_timestamp() + interval '2 seconds' FROM session_timeout.stat_worker \
+               WHERE datname = current_database()";
+    eventually("nothing but an event can be due", SOON, || client.value(sql, &[]));
+    client.close_sid(&sid);
+    assert_eq!(client.event_kinds(&sid), ["closed"]);
+    eventually("the event is deleted", SOON, || client.event_kinds(&sid).is_empty());
+}
+
 #[test]
 fn with_no_retention_no_event_is_kept() {
     let database = preloaded::database("no_retention", &QUICK);
