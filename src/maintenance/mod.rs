@@ -12,6 +12,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `launcher`, `worker` | the two processes |
+//! | `database_list` | the launcher's looks at `pg_database` |
 //! | `pass` | one pass over a database: its steps in their order, and what a failure of one does |
 //! | `steps` | the steps: expire, flush, purge, retention |
 //! | `context` | what the steps share |
@@ -23,6 +24,7 @@
 //! took off the list of things to do is put back if it ends early.
 
 mod context;
+mod database_list;
 mod launcher;
 mod limits;
 mod pass;
