@@ -205,7 +205,10 @@ fn after_a_crash_no_worker_starts_before_the_launcher_has_napped() {
     let mut client = database.connect();
     let victim: i32 = client.value("SELECT pg_backend_pid()", &[]);
     eventually("a first pass has ended", SOON, || has_made_a_pass(&mut client));
+    let mut another = database.connect();
     assert!(signal(victim, "KILL"));
+    // Until the postmaster has noticed, it goes on taking connections.
+    eventually("all connections end", SOON, || another.batch_execute("SELECT").is_err());
     let mut client = connect_again(&database.config());
     eventually("the launcher is back", SOON, || {
         processes(&mut client, "session_timeout launcher").len() == 1
