@@ -8,8 +8,8 @@ use session_timeout_tests::{eventually, param};
 
 use crate::support::preloaded::{QUICK, QUIET};
 use crate::support::{
-    SOON, SessionCalls, last_pass, new_sid, preloaded, wait_for_passes, wait_until_flushed, wait_until_gone,
-    wait_until_nothing_is_due,
+    SOON, SessionCalls, connect_again, last_pass, new_sid, preloaded, wait_for_passes, wait_until_flushed,
+    wait_until_gone, wait_until_nothing_is_due,
 };
 
 /// Opens that many sessions with the limits of the parameters.
@@ -23,6 +23,22 @@ fn page(client: &mut Client, sid: &str) -> i64 {
     let sql = "SELECT split_part(trim('()' FROM ctid::text), ',', 1)::bigint \
                FROM session_timeout.session WHERE digest = session_timeout.session_digest($1)";
     client.value(sql, &[&sid])
+}
+
+/// How many rows and dead tuples purges have read.
+fn tuples_read(client: &mut Client) -> i64 {
+    // The worker has reported what it read when it is gone.
+    eventually("the worker is gone", SOON, || {
+        client.value(
+            "SELECT count(*) = 0 FROM pg_stat_activity \
+             WHERE backend_type = 'session_timeout worker' AND datname = current_database()",
+            &[],
+        )
+    });
+    client.value(
+        "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'session'",
+        &[],
+    )
 }
 
 #[test]
@@ -49,26 +65,37 @@ fn a_purge_reads_the_pages_in_which_something_can_be_due() {
     let mut client = database.connect();
     fill(&mut client, 5_000);
     wait_until_nothing_is_due(&mut client);
-    let sql = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'session'";
-    // The worker has reported what it read when it is gone.
-    let read = |client: &mut Client| {
-        eventually("the worker is gone", SOON, || {
-            client.value(
-                "SELECT count(*) = 0 FROM pg_stat_activity \
-                 WHERE backend_type = 'session_timeout worker' AND datname = current_database()",
-                &[],
-            )
-        });
-        client.value::<i64>(sql, &[])
-    };
-    let before = read(&mut client);
+    let before = tuples_read(&mut client);
     assert!(before >= 5_000, "{before} tuples were read for the first bounds");
     let sid = new_sid();
     client.open_limited(&sid, Some("1 second"), None);
     wait_until_gone(&mut client, &sid);
     wait_until_nothing_is_due(&mut client);
-    let tuples = read(&mut client) - before;
+    let tuples = tuples_read(&mut client) - before;
     assert!((1..1_000).contains(&tuples), "{tuples} tuples were read");
+}
+
+/// PostgreSQL's numbers of the files are the same in a copy.
+#[test]
+fn a_database_and_its_copy_do_not_make_each_other_read_pages() {
+    let server = preloaded::builder().start();
+    let original = preloaded::database_on(&server, "original", &QUICK);
+    let mut client = original.connect();
+    fill(&mut client, 5_000);
+    wait_until_nothing_is_due(&mut client);
+    drop(client);
+    server.execute(&format!("CREATE DATABASE copy TEMPLATE {}", original.name()));
+    let mut clients = [original.connect(), connect_again(&server.config("copy"))];
+    clients.iter_mut().for_each(wait_until_nothing_is_due);
+    for _ in 0..2 {
+        for client in &mut clients {
+            let before = tuples_read(client);
+            wait_for_passes(client, 1);
+            wait_until_nothing_is_due(client);
+            let tuples = tuples_read(client) - before;
+            assert!(tuples < 1_000, "{tuples} tuples were read");
+        }
+    }
 }
 
 #[test]
